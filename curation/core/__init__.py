@@ -1,0 +1,1 @@
+"""The contracts that everything else keeps: errors, frames, stages, classifiers, fingerprints."""

@@ -1,0 +1,84 @@
+"""A classifier is the recipe for a scorer: a small frozen value that travels. The model it names does not."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from curation.core.frames import Schema
+
+Scorer = Callable[[Sequence[str]], Mapping[str, NDArray[Any]]]
+"""n texts → columns of length n, in the order of the texts."""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """Texts whose scores are known: a replica that cannot reproduce them must not score anything else."""
+
+    texts: tuple[str, ...]
+    scores: tuple[float, ...]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class EncoderParts:
+    """What an encoder classifier is made of, by fingerprint, so that equal parts are loaded and run once.
+
+    The fingerprints are found from files without torch; the loaders import it. `trunk` covers the stored tensors in
+    float32 and the config; two classifiers share a forward pass when `tokenizer`, `trunk` and `max_tokens` are equal.
+    """
+
+    tokenizer: str
+    trunk: str
+    max_tokens: int
+    load_tokenizer: Callable[[], Any]
+    load_trunk: Callable[[str], Any]
+    load_head: Callable[[str], Any]
+
+
+class Classifier(ABC):
+    """The recipe for a scorer. Subclasses are frozen dataclasses, one file in `curation/classifiers/` each.
+
+    The file's name is the kind that a config names.
+    """
+
+    name: str
+    """Names its score column, its folder under scores/ and its line in every table."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> "Schema":
+        """The columns that its scorer gives, with dtypes; the first float32 column is the score."""
+
+    @property
+    def score_column(self) -> str:
+        """The column that calibration reads."""
+        return next(name for name, dtype in self.columns.items() if dtype == "float32")
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits over everything that can change a score, and nothing else (no name, path or device).
+
+        Reads the model's files; raises ModelError when they are missing or not what they should be.
+        """
+
+    @abstractmethod
+    def load(self, device: str) -> Scorer:
+        """The scorer, on a torch device ("cpu", "cuda"). Slow; called once in each worker process."""
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls, directory: Path) -> Self:
+        """Write the smallest working model into a directory and return its recipe, for tests without downloads."""
+
+    def parts(self) -> EncoderParts | None:
+        """What can be shared with other classifiers; None when it is scored on its own through `load`."""
+        return None
+
+    def canary(self) -> Canary | None:
+        """The texts that a replica must reproduce before it scores; None when the model has none."""
+        return None
