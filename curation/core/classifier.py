@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
@@ -46,8 +46,14 @@ class Classifier(ABC):
     The file's name is the kind that a config names.
     """
 
+    kind: ClassVar[str]
+    """The word that a config chooses it by."""
+
     name: str
     """Names its score column, its folder under scores/ and its line in every table."""
+
+    def __init_subclass__(cls) -> None:
+        cls.kind = cls.__module__.rpartition(".")[2]
 
     @property
     @abstractmethod

@@ -25,9 +25,9 @@ def library(frame: "Frame") -> ModuleType:
         import cudf  # type: ignore[import-not-found,unused-ignore]
 
         return cudf  # type: ignore[no-any-return,unused-ignore]
-    import pandas
+    import pandas as pd
 
-    return pandas
+    return pd
 
 
 def texts(frame: "Frame", column: str) -> list[str | None]:
