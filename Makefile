@@ -1,0 +1,45 @@
+# make demo   install, then score the embedded documents with the embedded classifiers
+# make test   the suite: no GPU, no download of models
+# make check  style, types, layers
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TORCH_INDEX ?=
+
+.PHONY: demo test test-long check golden clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python pipelines/run_ensemble.py
+
+test: $(VENV)/.check
+	$(BIN)/python -m pytest
+
+test-long: $(VENV)/.check
+	$(BIN)/python -m pytest -m long
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+golden: $(VENV)/.check
+	$(BIN)/python -m pytest tests/golden --rewrite-golden
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/.torch
+	$(PIP) install --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+$(VENV)/.torch: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo "curation needs Python 3.11 to 3.13; choose one with make PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 cannot make virtual environments here: install python3-venv"; exit 2; }
+	$(PIP) install --constraint constraints.txt $(if $(TORCH_INDEX),--index-url '$(TORCH_INDEX)') torch
+	@$(BIN)/python -c 'import pathlib, torch; root = pathlib.Path(torch.__file__).parent; \
+		size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()); \
+		print(f"torch {torch.__version__}, {size / 1e6:,.0f} MB")'
+	@touch $@
