@@ -1,0 +1,1 @@
+"""A run: plan, cluster, tasks, calibration, tiers, audit. The only part that knows Dask."""

@@ -1,0 +1,122 @@
+"""Where the workers are. After `connect` nothing can tell which kind of cluster it is."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from curation.core.errors import ClusterError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CONNECT_TIMEOUT_S = 60
+_KILLS_BEFORE_SUSPECT = 2  # the third worker that dies under a task gives up on the task
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """The ``[cluster]`` table.
+
+    ``cpu`` starts worker processes on this machine, `workers` of them (0: one for each core) with `memory_bytes` each
+    (0: an equal share of the machine's). ``existing`` uses a scheduler by `address` or `scheduler_file`, and leaves it
+    running.
+    """
+
+    kind: Literal["cpu", "existing"] = "cpu"
+    workers: int = 0
+    memory_bytes: int = 0
+    address: str = ""
+    scheduler_file: str = ""
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with it, as far as can be seen without connecting."""
+        named = [key for key in ("address", "scheduler_file") if getattr(self, key)]
+        found = []
+        if self.workers < 0:
+            found.append(f"cluster.workers: {self.workers} is below 0; 0 stands for one worker for each core.")
+        if self.kind == "cpu" and named:
+            found.append(f'cluster.{named[0]}: has no effect with kind = "cpu"; write kind = "existing".')
+        if self.kind == "existing" and len(named) != 1:
+            found.append("cluster: an existing cluster is named by its address or by its scheduler_file, one of them.")
+        if self.kind == "existing" and (self.workers or self.memory_bytes):
+            found.append("cluster: workers and memory_bytes have no effect on an existing cluster; leave them out.")
+        if self.scheduler_file and not Path(self.scheduler_file).exists():
+            found.append(f"cluster.scheduler_file: {self.scheduler_file} does not exist; is the scheduler up?")
+        return found
+
+    @property
+    def num_workers(self) -> int:
+        """The worker processes that ``cpu`` starts."""
+        return self.workers or cores()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def connect(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
+    """A client of the cluster, and on leaving, the end of whatever was started for it.
+
+    One process and one Dask thread a worker; its libraries use `compute_threads` threads, told before they are
+    imported. Raises ClusterError when the scheduler cannot be reached or has no worker within a minute.
+    """
+    if spec.kind == "existing":
+        with _existing(spec) as client:
+            yield client
+    else:
+        with _local(spec, compute_threads) as client:
+            yield client
+
+
+@contextmanager
+def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
+    import dask
+    from distributed import Client, LocalCluster
+
+    environ = dict.fromkeys(_THREAD_VARIABLES, str(compute_threads)) | {"TOKENIZERS_PARALLELISM": "false"}
+    settings = {
+        "distributed.nanny.pre-spawn-environ": environ | {"HF_HUB_OFFLINE": "1", "MALLOC_TRIM_THRESHOLD_": "65536"},
+        "distributed.scheduler.allowed-failures": _KILLS_BEFORE_SUSPECT,
+        "distributed.worker.daemon": True,
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="curation-") as scratch,
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=spec.num_workers,
+            threads_per_worker=1,
+            memory_limit=spec.memory_bytes or "auto",
+            dashboard_address=":0",  # two runs on one machine must not quarrel about a port
+            local_directory=scratch,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _existing(spec: ClusterSpec) -> "Iterator[Client]":
+    from distributed import Client
+
+    where = spec.address or spec.scheduler_file
+    try:
+        client = Client(
+            address=spec.address or None, scheduler_file=spec.scheduler_file or None, timeout=_CONNECT_TIMEOUT_S
+        )
+    except (OSError, ValueError) as error:
+        raise ClusterError(f"No scheduler answers at {where}: {error}. Start it, or correct [cluster].") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
+        except TimeoutError:
+            raise ClusterError(
+                f"The scheduler at {where} has had no worker for {_CONNECT_TIMEOUT_S} s. Start workers, then run again."
+            ) from None
+        yield client

@@ -1,0 +1,107 @@
+"""Many tasks through a bounded window of futures: the scheduler never holds more than two for each worker."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from curation.core.errors import ClusterError, CurationError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+IN_FLIGHT_PER_WORKER = 2
+RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Result]):
+    """What became of an item: a result, or after its last attempt an error in words."""
+
+    item: Item
+    result: Result | None
+    error: str = ""
+    attempts: int = 1
+
+
+def run_window(
+    client: "Client",
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Outcome[Item, Result]]:
+    """The outcome of `function(item)` for every item, in the order of completion.
+
+    An item that raises is tried `RETRIES` times more. One that was running whenever three workers died is tried a last
+    time alone, after all others, so that its neighbours are not blamed for it. When `stopping()` turns true nothing
+    more is submitted and what is running is awaited; items never submitted have no outcome.
+    Raises ClusterError when the scheduler is lost.
+    """
+    window = _Window(client, function)
+    waiting = iter(items)
+    while True:
+        if not stopping():
+            for item in islice(waiting, window.room()):
+                window.submit(item)
+        if not window.running:
+            break
+        yield from window.finished(stopping)
+    while window.suspects and not stopping():
+        item, attempts = window.suspects.popleft()
+        window.submit(item, attempts + 1, alone=True)
+        while window.running:
+            yield from window.finished(stopping)
+
+
+class _Window(Generic[Item, Result]):
+    def __init__(self, client: "Client", function: Callable[[Item], Result]) -> None:
+        from distributed import as_completed
+
+        self.client = client
+        self.function = function
+        self.completed = as_completed(raise_errors=False)
+        self.running: dict[str, tuple[Item, int, bool]] = {}
+        self.suspects: deque[tuple[Item, int]] = deque()
+        self.num_submitted = 0
+
+    def room(self) -> int:
+        num_workers = max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        return max(0, IN_FLIGHT_PER_WORKER * num_workers - len(self.running))
+
+    def submit(self, item: Item, attempt: int = 1, *, alone: bool = False) -> None:
+        # A key of its own for each attempt: the scheduler must not answer with the error that it remembers.
+        self.num_submitted += 1
+        key = f"{self.function.__name__}-{id(self):x}-{self.num_submitted}"
+        future = self.client.submit(self.function, item, key=key, pure=False)
+        self.running[key] = (item, attempt, alone)
+        self.completed.add(future)
+
+    def finished(self, stopping: Callable[[], bool]) -> Iterator[Outcome[Item, Result]]:
+        """Wait for one task; yield its outcome unless it is to be tried again."""
+        from distributed import KilledWorker
+
+        future = next(self.completed)
+        item, attempt, alone = self.running.pop(future.key)
+        error = future.exception() if future.status == "error" else None
+        if future.status == "finished":
+            yield Outcome(item, future.result(), attempts=attempt)
+        elif error is None:
+            raise ClusterError("The scheduler was lost, and with it the tasks. Run the same command again to resume.")
+        elif isinstance(error, KilledWorker):
+            if alone:
+                yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)
+            else:
+                self.suspects.append((item, attempt))
+        elif attempt <= RETRIES and not stopping():
+            self.submit(item, attempt + 1, alone=alone)
+        else:
+            yield Outcome(item, None, describe(error), attempt)
+
+
+def describe(error: BaseException) -> str:
+    """An error in words: our own as they are, others with their type."""
+    return str(error) if isinstance(error, CurationError) else f"{type(error).__name__}: {error}"

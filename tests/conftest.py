@@ -1,0 +1,24 @@
+"""What every test may use: one small cluster for the whole session, and the folder of real data if there is one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from curation.execution.cluster import ClusterSpec, connect
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A client of two worker processes, shared by the tests that leave it as they found it."""
+    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real web text and annotations."""
+    folder = os.environ.get("CURATION_TEST_DATA")
+    if not folder:
+        pytest.skip("real data is read from the folder named by CURATION_TEST_DATA, which is not set")
+    return Path(folder)

@@ -1,0 +1,73 @@
+"""curation.execution.window on a real cluster: retries, dead workers, stopping."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from curation.core.errors import ShardError
+from curation.execution.cluster import ClusterSpec, connect
+from curation.execution.window import IN_FLIGHT_PER_WORKER, Outcome, run_window
+
+
+def square(number):
+    return number * number
+
+
+def fail_until(item):
+    """Fail as often as the item says, counting attempts in a file."""
+    path, failures = item
+    attempts = int(Path(path).read_text()) + 1 if Path(path).exists() else 1
+    Path(path).write_text(str(attempts))
+    if attempts <= failures:
+        raise ShardError(f"attempt {attempts} fails")
+    return attempts
+
+
+def die_if_poison(item):
+    if item == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_every_item_has_one_outcome(client):
+    outcomes = run_window(client, square, range(50))
+    assert sorted(outcome.result for outcome in outcomes) == [number * number for number in range(50)]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_failing_item_is_tried_three_times(client, tmp_path, failures):
+    item = (str(tmp_path / "attempts"), failures)
+    assert list(run_window(client, fail_until, [item])) == [Outcome(item, failures + 1, attempts=failures + 1)]
+
+
+def test_an_item_whose_retries_are_spent_is_reported_in_words(client, tmp_path):
+    item = (str(tmp_path / "attempts"), 9)
+    assert list(run_window(client, fail_until, [item])) == [Outcome(item, None, "attempt 3 fails", 3)]
+
+
+def test_an_error_that_is_not_ours_says_its_type(client):
+    (outcome,) = run_window(client, square, ["text"])
+    assert outcome.error == "TypeError: can't multiply sequence by non-int of type 'str'"
+
+
+def test_stopping_submits_no_more_and_awaits_what_runs(client):
+    stop = False
+    finished = []
+    for outcome in run_window(client, square, range(1000), lambda: stop):
+        finished.append(outcome.item)
+        stop = True
+    assert 1 <= len(finished) <= IN_FLIGHT_PER_WORKER * 2
+
+
+def test_an_item_that_kills_its_workers_is_given_up_and_its_neighbours_are_not():
+    items = ["a", "b", "poison", "c", "d", "e"]
+    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+        outcomes = {outcome.item: outcome for outcome in run_window(client, die_if_poison, items)}
+    assert outcomes.pop("poison").error == "every worker that tried it died; see the workers' logs"
+    assert {item: outcome.result for item, outcome in outcomes.items()} == {item: item for item in "abcde"}
+
+
+def test_workers_are_told_their_threads_before_they_import_anything(client):
+    assert set(client.run(lambda: os.environ["OMP_NUM_THREADS"]).values()) == {"1"}
