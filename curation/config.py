@@ -76,7 +76,7 @@ def _copy(value: Any) -> Any:
 
 
 def _fill(cls: type, table: Any, where: str, mistakes: list[str], kinds: Kinds) -> Any:
-    """An instance of dataclass `cls`, or None after noting mistakes."""
+    """An instance of dataclass `cls`, which may find mistakes of its own; None after noting any."""
     if not isinstance(table, Mapping):
         mistakes.append(f"{where or 'the config'}: {table!r} is not a table.")
         return None
@@ -93,7 +93,13 @@ def _fill(cls: type, table: Any, where: str, mistakes: list[str], kinds: Kinds) 
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and name not in table:
             mistakes.append(f"{_at(where, name)}: is missing, and has no default.")
-    return cls(**values) if len(mistakes) == before else None
+    if len(mistakes) > before:
+        return None
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        mistakes.extend(error.mistakes)
+        return None
 
 
 def _value(hint: Any, value: Any, where: str, mistakes: list[str], kinds: Kinds) -> Any:

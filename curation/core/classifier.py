@@ -1,5 +1,6 @@
 """A classifier is the recipe for a scorer: a small frozen value that travels. The model it names does not."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +31,18 @@ class EncoderParts:
 
     The fingerprints are found from files without torch; the loaders import it. `trunk` covers the stored tensors in
     float32 and the config; two classifiers share a forward pass when `tokenizer`, `trunk` and `max_tokens` are equal.
+    Trunks that differ though their `trunk_config` is equal have the same shape and other weights. `read` turns the
+    head's float32 outputs [n, C] into the classifier's columns.
     """
 
     tokenizer: str
     trunk: str
+    trunk_config: str
     max_tokens: int
     load_tokenizer: Callable[[], Any]
     load_trunk: Callable[[str], Any]
     load_head: Callable[[str], Any]
+    read: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]
 
 
 class Classifier(ABC):
@@ -51,6 +56,9 @@ class Classifier(ABC):
 
     name: str
     """Names its score column, its folder under scores/ and its line in every table."""
+
+    highest: ClassVar[float] = math.inf
+    """The highest score that its model can mean; a score above it is kept as it is, and counted."""
 
     def __init_subclass__(cls) -> None:
         cls.kind = cls.__module__.rpartition(".")[2]

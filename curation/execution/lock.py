@@ -7,12 +7,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from curation.core.errors import ClusterError
+from curation.core.errors import ClusterError, ShardError
 from curation.core.fingerprint import canonical_json
 from curation.data import storage
 
@@ -25,15 +26,12 @@ def hold(url: str) -> Iterator[None]:
     """Hold the lock at `url` while the block runs, with a heartbeat.
 
     Raises ClusterError with the holder's host, process and last sign of life when another run holds it. A lock is
-    taken over when its holder is a dead process of this host, or has not beaten for `STALE_AFTER_S`.
+    taken over when its holder is a dead process of this host, or has not beaten for `STALE_AFTER_S`. Object stores
+    have no exclusive creation; there two runs that start in the same second may both believe to hold it.
     """
-    mine = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_start": _process_start(os.getpid()),
-        "token": uuid.uuid4().hex,
-    }
-    while not storage.create_exclusively(url, _beat(mine)):
+    pid = os.getpid()
+    mine = {"host": socket.gethostname(), "pid": pid, "process_start": _start(pid), "token": uuid.uuid4().hex}
+    while not _create(url, _beat(mine)):
         _take_over_or_refuse(url)
     stop = threading.Event()
     heart = threading.Thread(target=_keep_beating, args=(url, mine, stop), name="lock-heartbeat", daemon=True)
@@ -47,23 +45,40 @@ def hold(url: str) -> Iterator[None]:
             storage.remove(url)
 
 
+def _create(url: str, data: bytes) -> bool:
+    """Write a file that must not exist yet; False when it does."""
+    if not storage.is_local(url):
+        if storage.exists(url):
+            return False
+        storage.write_bytes(url, data)
+        return True
+    path = Path(url)
+    with storage.explaining(url, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError:
+            return False
+    return True
+
+
 def _take_over_or_refuse(url: str) -> None:
-    holder = _read(url)
-    if holder is None:
+    if (holder := _read(url)) is None:
         return
     silent_s = time.time() - holder["beat"]
-    if _is_dead(holder) or silent_s > STALE_AFTER_S:
-        storage.remove(url)
-        return
-    raise ClusterError(
-        f"{url}: process {holder['pid']} on {holder['host']} is writing to this run (last sign of life "
-        f"{silent_s:.0f} s ago). Wait for it, stop it, or choose another output."
-    )
+    if not _is_dead(holder) and silent_s <= STALE_AFTER_S:
+        raise ClusterError(
+            f"{url}: process {holder['pid']} on {holder['host']} is writing to this run (last sign of life "
+            f"{silent_s:.0f} s ago). Wait for it, stop it, or choose another output."
+        )
+    storage.remove(url)
 
 
 def _keep_beating(url: str, mine: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_S):
-        storage.write_bytes(url, _beat(mine))
+        with suppress(ShardError):  # a full disk must not kill the heart: the run itself will say it
+            storage.write_bytes(url, _beat(mine))
 
 
 def _beat(mine: dict[str, Any]) -> bytes:
@@ -71,19 +86,24 @@ def _beat(mine: dict[str, Any]) -> bytes:
 
 
 def _read(url: str) -> dict[str, Any] | None:
+    """The holder; None when there is none. A file without sense (its writer was killed) is as old as it looks."""
+    if not storage.exists(url):
+        return None
     try:
         return dict(json.loads(storage.read_bytes(url)))
-    except FileNotFoundError:
+    except ShardError:
         return None
+    except ValueError:
+        return {"host": "", "pid": 0, "process_start": None, "token": "", "beat": 0.0}
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:
-    """A process of this host that is gone, or whose number another process has by now."""
-    here = holder["host"] == socket.gethostname()
-    return here and _process_start(holder["pid"]) != holder["process_start"]
+    """Whether it is a process of this host that is gone, or whose number another process has by now."""
+    return bool(holder["host"] == socket.gethostname()) and _start(holder["pid"]) != holder["process_start"]
 
 
-def _process_start(pid: int) -> float | None:
+def _start(pid: int) -> float | None:
+    """When a process of this host was started; None when it is gone."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()

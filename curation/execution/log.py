@@ -1,8 +1,8 @@
 """log/<n>.jsonl: what run number n did, when. With report/ the only place that holds times."""
 
 import json
+import posixpath
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +16,8 @@ class RunLog:
     """One writer, one event a line. Locally each line is appended; elsewhere the file is put again every 30 s."""
 
     def __init__(self, layout: Layout) -> None:
-        numbers = [int(name) for path in storage.list_files(layout.log_folder) if (name := Path(path).stem).isdigit()]
+        folder = posixpath.dirname(layout.log(0))
+        numbers = [int(stem) for name in storage.list_files(folder) if (stem := name.removesuffix(".jsonl")).isdigit()]
         self.number = max(numbers, default=0) + 1
         self._url = layout.log(self.number)
         self._lines: list[bytes] = []

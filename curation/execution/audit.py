@@ -1,0 +1,92 @@
+"""The audit: every row of every file is accounted for, or the run says where not. Reads footers only."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from curation.data.layout import Layout
+from curation.data.shards import Shard
+from curation.data.sidecar import read_record
+from curation.execution.spec import Pinned
+
+READ_THREADS = 16
+ROW_STATES = ("ok", "blank", "not_selected", "quarantined")
+
+
+@dataclass(frozen=True)
+class ShardRecords:
+    """The records of one shard's sidecars; None where there is no file."""
+
+    shard: Shard
+    rows: Mapping[str, Any] | None
+    quarantine: Mapping[str, Any] | None
+    scores: Mapping[str, Mapping[str, Any] | None]
+
+
+@dataclass
+class Audit:
+    """What a run has read and scored, file by file, and what does not add up."""
+
+    files: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    scores: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def totals(self) -> Counter[str]:
+        """The counts of all files."""
+        return sum(self.files.values(), Counter())
+
+
+def read_records(layout: Layout, shards: Iterable[Shard], pinned: Sequence[Pinned]) -> list[ShardRecords]:
+    """The records that lie in a run directory for these shards and classifiers, in the order of the shards."""
+
+    def records(shard: Shard) -> ShardRecords:
+        return ShardRecords(
+            shard,
+            read_record(layout.rows(shard.name)),
+            read_record(layout.quarantine(shard.name)),
+            {each.name: read_record(layout.scores(each.folder, shard.name)) for each in pinned},
+        )
+
+    with ThreadPoolExecutor(READ_THREADS) as threads:
+        return list(threads.map(records, shards))
+
+
+def audit(records: Iterable[ShardRecords], failed: Mapping[str, str]) -> Audit:
+    """Add up the records; `failed` maps the shards that were given up to the reason."""
+    result = Audit()
+    for each in records:
+        if each.shard.name in failed:
+            result.files[each.shard.relative]["failed_shards"] += 1
+            continue
+        result.problems += [f"{each.shard.relative}: {problem}" for problem in _problems(each)]
+        if each.rows is not None:
+            result.files[each.shard.relative].update({key: each.rows[key] for key in ("read", *ROW_STATES)})
+        for name, record in each.scores.items():
+            if record is not None:
+                result.scores[name].update({key: value for key, value in record.items() if key.startswith("num_")})
+    return result
+
+
+def _problems(records: ShardRecords) -> list[str]:
+    """Why the sidecars of a shard do not account for every row of it."""
+    rows, name = records.rows, records.shard.name
+    if rows is None:
+        return [f"the rows of shard {name} are missing"]
+    found = []
+    if rows["read"] != sum(rows[state] for state in ROW_STATES):
+        states = " + ".join(f"{rows[state]:,} {state}" for state in ROW_STATES)
+        found.append(f"shard {name} has {rows['read']:,} rows read, but {states}")
+    if records.shard.num_rows not in {-1, rows["read"]}:
+        found.append(f"shard {name} holds {records.shard.num_rows:,} rows, and {rows['read']:,} were read")
+    quarantined = 0 if records.quarantine is None else records.quarantine["num_rows"]
+    if quarantined != rows["quarantined"]:
+        found.append(f"shard {name} quarantined {rows['quarantined']:,} rows, and its quarantine holds {quarantined:,}")
+    for classifier, record in records.scores.items():
+        if record is None:
+            found.append(f"shard {name} has no scores of {classifier}")
+        elif record["num_rows"] != rows["num_rows"] or record["input"] != rows["input"]:
+            found.append(f"the scores of {classifier} for shard {name} do not belong to its rows")
+    return found

@@ -1,0 +1,88 @@
+"""Calibration on the workers: two passes over the score files, merged here, whatever the number of rows."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.calibration.histogram import Histogram, Refinement, bins_to_refine, coarse, fine
+from curation.calibration.thresholds import ClassifierThresholds
+from curation.core.errors import ShardError
+from curation.data.layout import Layout
+from curation.data.sidecar import read_columns
+from curation.execution.spec import Pinned, RunSpec
+from curation.execution.window import run_window
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Part = TypeVar("Part", Histogram, Refinement)
+
+_SHARDS_PER_TASK = 200
+_WEIGHT_COLUMNS = {"bytes": "n_bytes", "tokens": "n_tokens"}
+
+
+@dataclass(frozen=True)
+class PassTask:
+    """One pass over the scores that one classifier gave some shards; the second pass names the bins to refine."""
+
+    spec: RunSpec
+    pinned: Pinned
+    shards: tuple[str, ...]
+    bins: tuple[int, ...] = ()
+
+
+def calibrate(client: "Client", spec: RunSpec, pinned: Pinned, shards: Sequence[str]) -> ClassifierThresholds:
+    """The exact thresholds of one classifier over all rows of these shards, by the weights that the spec names.
+
+    Raises ShardError when a score file cannot be read, CurationError when no row has both a score and a weight.
+    """
+    groups = [tuple(shards[start : start + _SHARDS_PER_TASK]) for start in range(0, len(shards), _SHARDS_PER_TASK)]
+    tasks = [PassTask(spec, pinned, group) for group in groups]
+    histogram = _merged(client, first_pass, tasks)
+    bins = bins_to_refine(pinned.name, histogram)
+    refinement = _merged(client, second_pass, [replace(task, bins=bins) for task in tasks])
+    return ClassifierThresholds.of(pinned.name, pinned.fingerprint, spec.tiering.weights, histogram, refinement)
+
+
+def first_pass(task: PassTask) -> Histogram:
+    """The coarse histogram of some shards. Runs on a worker."""
+    return reduce(add, (coarse(*chunk) for chunk in _weighted_scores(task)))
+
+
+def second_pass(task: PassTask) -> Refinement:
+    """The refinement of some shards. Runs on a worker."""
+    return reduce(add, (fine(*chunk, task.bins) for chunk in _weighted_scores(task)))
+
+
+def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Iterable[PassTask]) -> Part:
+    total: Part | None = None
+    for outcome in run_window(client, function, tasks):
+        if outcome.result is None:
+            raise ShardError(f"Calibration cannot read the scores: {outcome.error}")
+        total = outcome.result if total is None else total + outcome.result
+    if total is None:
+        raise ShardError("Calibration was given no shards.")
+    return total
+
+
+def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    layout = Layout(task.spec.output)
+    column = task.pinned.classifier.score_column
+    for name in task.shards:
+        scores = read_columns(layout.scores(task.pinned.folder, name), [column])[column]
+        yield scores.to_numpy().astype(np.float32, copy=False), _weights(layout, name, task.spec.tiering.weights, len(scores))
+
+
+def _weights(layout: Layout, name: str, weights: str, num_rows: int) -> NDArray[Any]:
+    if weights == "documents":
+        return np.ones(num_rows, dtype=np.int64)
+    column = _WEIGHT_COLUMNS[weights]
+    values = read_columns(layout.rows(name), [column])[column].to_numpy()
+    if len(values) != num_rows:
+        raise ShardError(f"{name}: {num_rows} scores lie beside {len(values)} rows; delete this shard's scores and rows.")
+    return np.asarray(values)

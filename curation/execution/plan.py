@@ -1,0 +1,214 @@
+"""The plan: everything that can be known, and every mistake that can be seen, without a worker."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from curation import config
+from curation.calibration.thresholds import Thresholds
+from curation.core.errors import ConfigError, CurationError
+from curation.data import storage
+from curation.data.inputs import Found, find
+from curation.data.layout import Layout
+from curation.data.shards import Shard
+from curation.execution.audit import ShardRecords, read_records
+from curation.execution.resume import Inputs, divide
+from curation.execution.scoring import ScoreTask
+from curation.execution.spec import Pinned, RunSpec
+from curation.inference.groups import groups
+
+_OUTPUT_SHARE = 0.05  # rows and scores beside the input's bytes; measured on web text: 0.02 to 0.04
+_MOST_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, and why."""
+
+    spec: RunSpec
+    found: Found
+    inputs: Inputs
+    shards: tuple[Shard, ...]
+    pinned: tuple[Pinned, ...]
+    groups: tuple[str, ...]
+    tasks: tuple[ScoreTask, ...]
+    reasons: Mapping[str, int]
+    orphans: tuple[str, ...]
+    frozen: Thresholds | None
+    notes: tuple[str, ...]
+
+    @property
+    def layout(self) -> Layout:
+        """The run directory."""
+        return Layout(self.spec.output)
+
+    @property
+    def used(self) -> tuple[Pinned, ...]:
+        """The classifiers that the tiering uses."""
+        names = self.spec.tiering.chosen([each.name for each in self.pinned])
+        return tuple(each for each in self.pinned if each.name in names)
+
+    def say(self, console: Console) -> None:
+        """Print it."""
+        for line in self.lines():
+            console.print(line, highlight=False, markup=False)
+
+    def lines(self) -> Iterator[str]:
+        """The plan for people."""
+        num_bytes = sum(file.num_bytes for file in self.found.files)
+        yield f"input: {len(self.found.files):,} files, {num_bytes:,} bytes, in {len(self.shards):,} shards"
+        yield from _listed("ignored", self.found.ignored)
+        for each in self.pinned:
+            canary = "" if each.classifier.canary() else ", no canary"
+            yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{canary}"
+        yield from self.groups
+        yield f"thresholds: {self._thresholds()}"
+        yield f"output: {self.spec.output}, done already: {len(self.shards) - len(self.tasks):,} of {len(self.shards):,} shards"
+        for reason, count in self.reasons.items():
+            yield f"to do: {count:,} shards: {reason}"
+        yield from _listed("orphan (--prune deletes it)", self.orphans)
+        yield from (f"note: {note}" for note in self.notes)
+
+    def _thresholds(self) -> str:
+        tiering = self.spec.tiering
+        if tiering.frozen:
+            return f"frozen, from {tiering.thresholds}"
+        return f"exact over all rows, weighted by {tiering.weights}"
+
+
+def make_plan(spec: RunSpec) -> Plan:
+    """Check everything that needs no worker. Raises ConfigError with all mistakes; reads files and writes none."""
+    mistakes = spec.mistakes()
+    pinned = tuple(_pin(spec, mistakes))
+    frozen = _frozen(spec, pinned, mistakes)
+    found = find(spec.input)
+    mistakes += found.mistakes
+    layout = Layout(spec.output)
+    inputs, shards, shard_mistakes = divide(layout, found.files, spec.input)
+    mistakes += shard_mistakes
+    mistakes += _disk_mistakes(spec, sum(file.num_bytes for file in found.files))
+    if mistakes:
+        raise ConfigError(*mistakes)
+    tasks, reasons = _tasks(spec, read_records(layout, shards, pinned), pinned, inputs)
+    return Plan(
+        spec=spec,
+        found=found,
+        inputs=inputs,
+        shards=shards,
+        pinned=pinned,
+        groups=tuple(groups(spec.classifier).lines()),
+        tasks=tasks,
+        reasons=reasons,
+        orphans=tuple(_orphans(layout, shards, pinned)),
+        frozen=frozen,
+        notes=tuple(_notes(spec, frozen)),
+    )
+
+
+def _pin(spec: RunSpec, mistakes: list[str]) -> Iterator[Pinned]:
+    """The classifiers whose files are there and sound."""
+    for classifier in spec.classifier:
+        try:
+            _ = classifier.columns
+            yield Pinned(classifier, classifier.fingerprint())
+        except CurationError as error:
+            mistakes.append(f"classifier.{classifier.name}: {error}")
+
+
+def _frozen(spec: RunSpec, pinned: Sequence[Pinned], mistakes: list[str]) -> Thresholds | None:
+    """The thresholds of the file that the tiering names, if it names one that fits the classifiers."""
+    if not spec.tiering.frozen or not spec.tiering.thresholds:
+        return None
+    try:
+        thresholds = Thresholds.from_json(storage.read_bytes(spec.tiering.thresholds), spec.tiering.thresholds)
+    except ConfigError as error:
+        mistakes += error.mistakes
+        return None
+    except CurationError as error:
+        mistakes.append(f"tiering.thresholds: {error}")
+        return None
+    names = spec.tiering.chosen([each.name for each in pinned])
+    used = [each for each in pinned if each.name in names]
+    mistakes += thresholds.mismatches(
+        {each.name: each.fingerprint for each in used}, {each.name: each.classifier.score_column for each in used}
+    )
+    return thresholds
+
+
+def _disk_mistakes(spec: RunSpec, input_bytes: int) -> Iterator[str]:
+    free = storage.free_bytes(spec.output)
+    need = int(input_bytes * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
+    if free is not None and free < need:
+        yield f"output: {spec.output} has {free:,} bytes free; this run writes about {need:,}. Choose another place."
+
+
+def _tasks(
+    spec: RunSpec, records: Sequence[ShardRecords], pinned: tuple[Pinned, ...], inputs: Inputs
+) -> tuple[tuple[ScoreTask, ...], Mapping[str, int]]:
+    """What is missing or stale, the largest shards first, and how many shards for which reason."""
+    tasks = []
+    reasons: Counter[str] = Counter()
+    for each in records:
+        rows = _stale_rows(spec, each, inputs)
+        stale = {one: reason for one in pinned if (reason := _stale_scores(spec, each, one, inputs))}
+        if rows or stale:
+            reasons.update({rows or "", *stale.values()} - {""})
+            tasks.append(ScoreTask(spec, each.shard, tuple(stale), writes_rows=bool(rows)))
+    tasks.sort(key=lambda task: (-task.shard.num_bytes, task.shard.name))
+    return tuple(tasks), dict(reasons)
+
+
+def _stale_rows(spec: RunSpec, records: ShardRecords, inputs: Inputs) -> str:
+    """Why rows/ of a shard must be written; "" when it is as wanted."""
+    rows = records.rows
+    if rows is None:
+        return "rows are missing"
+    if not inputs.agree(records.shard, rows["input"]):
+        return "input content changed"
+    if rows["reading"] != spec.rows_identity():
+        return "id_column, text_column, carry, where or tokens changed"
+    quarantined = 0 if records.quarantine is None else records.quarantine["num_rows"]
+    return "" if quarantined == rows["quarantined"] else "quarantine is missing"
+
+
+def _stale_scores(spec: RunSpec, records: ShardRecords, pinned: Pinned, inputs: Inputs) -> str:
+    """Why a classifier must score a shard; "" when its scores are as wanted."""
+    scores = records.scores[pinned.name]
+    if scores is None:
+        return f"scores of {pinned.name} are missing"
+    if not inputs.agree(records.shard, scores["input"]):
+        return "input content changed"
+    if scores["classifier"] != pinned.fingerprint:
+        return f"fingerprint of {pinned.name} changed"
+    return "" if scores["text"] == spec.text_identity() else "text_column or where changed"
+
+
+def _orphans(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> Iterator[str]:
+    """Files in the run directory that no shard and no classifier of this run accounts for."""
+    names = {shard.name for shard in shards}
+    folders = {each.folder for each in pinned}
+    for top in ("rows", "quarantine", "scores", "tierings/default/tiers"):
+        for name in storage.list_files(storage.join(layout.root, top)):
+            folder, _, rest = name.partition("/") if top == "scores" else ("", "", name)
+            if rest.removesuffix(".parquet") not in names or (top == "scores" and folder not in folders):
+                yield f"{top}/{name}"
+
+
+def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:
+    yield from spec.tiering.notes()
+    if frozen is not None:
+        yield from frozen.cautions()
+    if not {"lang", "language"} & set(spec.input.carried):
+        yield (
+            "no language column is carried. The published edu and DCLM classifiers read English only: "
+            "carry one and select with input.where, if your corpus has others."
+        )
+    yield f"tokens are {spec.tokens.how}."
+
+
+def _listed(what: str, names: Sequence[str]) -> Iterator[str]:
+    yield from (f"{what}: {name}" for name in names[:_MOST_LISTED])
+    if len(names) > _MOST_LISTED:
+        yield f"{what}: and {len(names) - _MOST_LISTED:,} more"

@@ -1,0 +1,100 @@
+"""A whole config as one value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from curation import classifiers, config
+from curation.core.classifier import Classifier
+from curation.core.errors import ModelError
+from curation.core.fingerprint import fingerprint
+from curation.data.inputs import InputSpec
+from curation.data.layout import classifier_folder
+from curation.data.reader import where_mistakes
+from curation.execution.cluster import ClusterSpec
+from curation.inference.replica import ScoringSpec
+from curation.inference.tokens import TokensSpec
+from curation.stages.tiering import TieringSpec
+
+KINDS = {Classifier: classifiers.kind}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """A run: what is read, what scores it, what follows from the scores, and where it is done.
+
+    `output` is the run directory. With `documents` the text is copied into one folder for each tier. After
+    `max_failures` failed shards the run stops.
+    """
+
+    output: str
+    input: InputSpec
+    classifier: tuple[Classifier, ...]
+    tokens: TokensSpec = TokensSpec()
+    scoring: ScoringSpec = ScoringSpec()
+    tiering: TieringSpec = TieringSpec()
+    cluster: ClusterSpec = ClusterSpec()
+    documents: bool = False
+    max_failures: int = 100
+
+    def mistakes(self) -> list[str]:
+        """Everything that is wrong with the settings themselves, without looking at input or models."""
+        names = [classifier.name for classifier in self.classifier]
+        found = [f"classifier.{name}: two classifiers have this name." for name in sorted(_twice(names))]
+        if not names:
+            found.append("classifier: a run needs at least one [[classifier]] table.")
+        if self.max_failures < 1:
+            found.append(f"max_failures: {self.max_failures} is below 1.")
+        return [
+            *found,
+            *self.input.mistakes(),
+            *where_mistakes(self.input),
+            *self.tiering.mistakes(names),
+            *self.cluster.mistakes(),
+        ]
+
+    def rows_identity(self) -> str:
+        """Equal when equal input gives equal files under rows/."""
+        reading = self.input
+        return fingerprint(
+            [reading.id_column, reading.text_column, list(reading.carry), reading.where, config.dump(self.tokens)]
+        )
+
+    def text_identity(self) -> str:
+        """Equal when the same texts of an input are scored."""
+        return fingerprint([self.input.text_column, self.input.where])
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A classifier of a run with the fingerprint that the plan found; together they name its folder of scores."""
+
+    classifier: Classifier
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """The classifier's name."""
+        return self.classifier.name
+
+    @property
+    def folder(self) -> str:
+        """The folder under scores/."""
+        return classifier_folder(self.name, self.fingerprint)
+
+    def check(self) -> None:
+        """Raise ModelError unless this process sees the model that the plan saw."""
+        if (here := self.classifier.fingerprint()) != self.fingerprint:
+            raise ModelError(
+                f"{self.name}: this worker finds a model with fingerprint {here[:8]}, the plan found "
+                f"{self.fingerprint[:8]}. Put the same files on every node, then run again."
+            )
+
+
+def read(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
+    """The run that a config file and overrides describe. Raises ConfigError with every mistake."""
+    return config.parse(RunSpec, config.load(path), overrides, KINDS)
+
+
+def _twice(names: list[str]) -> set[str]:
+    return {name for name in names if names.count(name) > 1}

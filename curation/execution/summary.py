@@ -1,0 +1,107 @@
+"""What a run says at its end: the tier table, what was counted, what is missing; and the same as report/report.json."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from curation.data import storage
+from curation.execution.audit import ROW_STATES, Audit
+from curation.execution.plan import Plan
+from curation.stages.tier import UNSCORED
+
+_NAMED_FAILURES = 10
+
+
+@dataclass
+class Summary:
+    """The end of a run, in words and in JSON. `scoring_s` is the time that scoring took, 0 when nothing was scored."""
+
+    plan: Plan
+    audit: Audit
+    failed: Mapping[str, str]
+    scored_now: Counter[str]
+    scoring_s: float
+
+    def say(self, console: Console, tiers: Sequence[Mapping[str, Any]]) -> None:
+        """Print it; `tiers` are the records of the tiered shards, none if the tiering waits."""
+        if tiers:
+            console.print(self._table(tiers))
+        for line in [*self._counts(), *self._waits(tiers), *self._problems(), f"outputs: {self.plan.layout.root}"]:
+            console.print(line, highlight=False, markup=False)
+
+    def write(self, tiers: Sequence[Mapping[str, Any]]) -> None:
+        """Keep it as report/report.json."""
+        report = {
+            "files": {name: dict(counts) for name, counts in sorted(self.audit.files.items())},
+            "totals": dict(self.audit.totals),
+            "classifiers": {name: dict(counts) for name, counts in self.audit.scores.items()},
+            "groups": list(self.plan.groups),
+            "tiers": {tier: dict(total) for tier, total in _add_up(tiers).items()},
+            "failed": dict(self.failed),
+            "problems": self.audit.problems,
+            "scoring_s": round(self.scoring_s, 3),
+            "scored_now": dict(self.scored_now),
+        }
+        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        storage.write_bytes(self.plan.layout.report("report.json"), text.encode())
+
+    def _table(self, tiers: Sequence[Mapping[str, Any]]) -> Table:
+        totals = _add_up(tiers)
+        weight = self.plan.spec.tiering.weights
+        all_weight = sum(total[weight] for total in totals.values())
+        table = Table(title="tiers", title_justify="left")
+        for heading in ("tier", "quality", "documents", "bytes", f"tokens ({self.plan.spec.tokens.how})", f"share of {weight}"):
+            table.add_column(heading, justify="left" if heading == "tier" else "right")
+        ranges = [(name, f"{low}–{high}" if low < high else f"{low}") for name, (low, high) in self.plan.spec.tiering.tiers]
+        for name, buckets in [*ranges, (UNSCORED, "−1")]:
+            total = totals.get(name, Counter())
+            share = total[weight] / all_weight if all_weight else 0.0
+            counts = (f"{total[key]:,}" for key in ("documents", "bytes", "tokens"))
+            table.add_row(name, buckets, *counts, f"{share:.1%}")
+        return table
+
+    def _counts(self) -> list[str]:
+        totals = self.audit.totals
+        states = " + ".join(f"{totals[state]:,} {state.replace('_', ' ')}" for state in ROW_STATES)
+        lines = [f"rows: {totals['read']:,} read = {states}"]
+        if self.scoring_s:
+            documents, tokens = self.scored_now["documents"], self.scored_now["tokens"]
+            rates = f"{documents / self.scoring_s:,.1f} documents/s, {tokens / self.scoring_s:,.0f} tokens/s"
+            lines.append(f"scored now: {documents:,} documents in {self.scoring_s:,.1f} s: {rates}")
+        else:
+            lines.append("scored now: nothing, all scores were there")
+        lines += [f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items()]
+        return [*lines, *self.plan.groups]
+
+    def _waits(self, tiers: Sequence[Mapping[str, Any]]) -> list[str]:
+        missing = len(self.plan.shards) - len(tiers)
+        if not missing:
+            return []
+        if tiers:
+            return [f"tiers: {missing:,} of {len(self.plan.shards):,} shards are missing from them (allow_partial)."]
+        return [f"tiers: wait for {len(self.failed):,} shards; run again, or set tiering.allow_partial=true."]
+
+    def _problems(self) -> list[str]:
+        failed = [f"failed: {name}: {error}" for name, error in self.failed.items()]
+        if len(failed) > _NAMED_FAILURES:
+            failed[_NAMED_FAILURES:] = [f"failed: and {len(failed) - _NAMED_FAILURES:,} more shards; see log/"]
+        return failed + [f"does not add up: {problem}" for problem in self.audit.problems]
+
+
+def _add_up(tiers: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
+    totals: dict[str, Counter[str]] = {}
+    for record in tiers:
+        for tier, total in record["tiers"].items():
+            totals.setdefault(tier, Counter()).update(total)
+    return totals
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    """The counters of a classifier that are not zero, in words."""
+    told = [f"{value:,} {key.removeprefix('num_').replace('_', ' ')}" for key, value in counts.items() if value]
+    return ", ".join(told)

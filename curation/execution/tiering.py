@@ -1,0 +1,100 @@
+"""The tiering task: score files → buckets, quality and tier of every row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curation.calibration.thresholds import Thresholds
+from curation.core.errors import ShardError
+from curation.core.fingerprint import fingerprint
+from curation.core.frames import append
+from curation.core.stage import Pipeline
+from curation.data.layout import Layout, columns_schema
+from curation.data.shards import Shard
+from curation.data.sidecar import SidecarWriter, read_columns, read_record
+from curation.execution.documents import write_documents
+from curation.execution.spec import Pinned, RunSpec
+from curation.stages.tiering import stages
+
+NAME = "default"
+"""The run's own tiering."""
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What turns the scores of a run into tiers, and the identity of all that it depends on."""
+
+    pipeline: Pipeline
+    identity: str
+
+    @classmethod
+    def of(cls, spec: RunSpec, pinned: tuple[Pinned, ...], thresholds: Thresholds) -> "Opinion":
+        """The opinion that a run's settings, classifiers and thresholds make."""
+        columns = {each.name: each.classifier.score_column for each in pinned}
+        used = {each.name: each.fingerprint for each in pinned if each.name in spec.tiering.chosen(tuple(columns))}
+        what = [used, thresholds.fingerprint(), spec.tiering.identity()]
+        return cls(stages(spec.tiering, thresholds, columns), fingerprint(what))
+
+
+@dataclass(frozen=True)
+class TierTask:
+    """Tier one shard."""
+
+    spec: RunSpec
+    pinned: tuple[Pinned, ...]
+    opinion: Opinion
+    shard: Shard
+
+
+def tier_shard(task: TierTask) -> None:
+    """Write the tiers of a shard, and its documents by tier if the run wants them. Runs on a worker.
+
+    What is there already and follows from the same scores and the same opinion stays as it is.
+    """
+    layout, name = Layout(task.spec.output), task.shard.name
+    rows = read_record(layout.rows(name))
+    if rows is None:
+        raise ShardError(f"{layout.rows(name)}: is missing; run again to score this shard.")
+    about = {"kind": "tiers", "shard": name, "input": rows["input"], "opinion": task.opinion.identity}
+    record = read_record(layout.tiers(NAME, name))
+    if record is None or not about.items() <= record.items():
+        record = _write_tiers(task, about)
+    if task.spec.documents:
+        write_documents(task.spec, task.shard, record)
+
+
+def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
+    layout, name = Layout(task.spec.output), task.shard.name
+    rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas()
+    scored = append(rows, _scores(task, rows["position"]), {column: "float32" for column in task.opinion.pipeline.reads})
+    tiered = task.opinion.pipeline(scored)
+    record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
+    with SidecarWriter(layout.tiers(NAME, name), columns_schema(task.opinion.pipeline.adds)) as writer:
+        writer.write({name: tiered[name] for name in ("position", *task.opinion.pipeline.adds)})
+        writer.finish(record)
+    return record
+
+
+def _scores(task: TierTask, positions: "pd.Series[Any]") -> dict[str, Any]:
+    """The score columns that the opinion reads. Raises ShardError unless they lie row for row beside the rows."""
+    layout, name = Layout(task.spec.output), task.shard.name
+    columns = {}
+    for each in task.pinned:
+        column = each.classifier.score_column
+        if column not in task.opinion.pipeline.reads:
+            continue
+        table = read_columns(layout.scores(each.folder, name), ["position", column])
+        if not np.array_equal(table["position"].to_numpy(), positions.to_numpy()):
+            raise ShardError(f"{layout.scores(each.folder, name)}: its rows are not those of rows/; delete both files.")
+        columns[column] = table[column].to_numpy().astype(np.float32, copy=False)
+    return columns
+
+
+def _totals(tiered: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Documents, bytes and tokens of each tier; rows that were not selected are no documents of it."""
+    selected = tiered[tiered["state"] != "not_selected"]
+    totals = selected.groupby("tier").agg(documents=("position", "size"), bytes=("n_bytes", "sum"), tokens=("n_tokens", "sum"))
+    return {str(tier): {key: int(value) for key, value in total.items()} for tier, total in totals.iterrows()}

@@ -1,0 +1,101 @@
+"""A small corpus, tiny classifiers, and runs of both in this process or another."""
+
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from curation import classifiers, config
+from curation.execution import spec
+from curation.execution.plan import make_plan
+from curation.execution.run import run
+
+REPOSITORY = Path(__file__).parents[2]
+SCRIPT = REPOSITORY / "pipelines" / "run_ensemble.py"
+
+SENTENCES = (
+    "Water boils at a lower temperature on a high mountain because the air presses less on its surface.",
+    "Buy now and save on every pair of shoes in the summer sale!",
+    "The committee meets on the first Tuesday of each month in the town hall.",
+    "A prime number has exactly two divisors: one, and the number itself.",
+    "Click here to log in. Forgot your password?",
+    "My grandmother baked this cake every Sunday, with far too much butter.",
+    "Photosynthesis turns light, water and carbon dioxide into sugar and oxygen.",
+)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """Tables of tiny classifiers by name: two encoders with their own weights, and a fastText model."""
+    tables = {}
+    for name, kind in (("edu", "encoder"), ("quality", "encoder"), ("keep", "fasttext")):
+        recipe = classifiers.kind(kind).tiny(tmp_path_factory.mktemp(name))
+        tables[name] = config.dump(recipe) | {"name": name}
+    return tables
+
+
+def documents(num_documents, start=0):
+    """Documents of one file: sentences in turn, repeated to different lengths."""
+    for number in range(start, start + num_documents):
+        sentence = SENTENCES[number % len(SENTENCES)]
+        yield {"id": f"doc-{number}", "text": " ".join([sentence] * (1 + number % 5)), "url": f"https://{number % 9}.example/"}
+
+
+def write_jsonl(path, rows):
+    """A JSON Lines file of these rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Twelve files of twenty documents each."""
+    folder = tmp_path / "corpus"
+    for number in range(12):
+        write_jsonl(folder / f"part-{number:02}.jsonl", documents(20, 20 * number))
+    return folder
+
+
+@pytest.fixture
+def tables(tmp_path, corpus, models, client):
+    """The tables of a config that scores the corpus with two classifiers on the shared cluster."""
+    return {
+        "output": str(tmp_path / "run"),
+        "input": {"path": str(corpus), "carry": ["url"]},
+        "classifier": [models["edu"], models["keep"]],
+        "cluster": {"kind": "existing", "address": client.scheduler.address},
+    }
+
+
+def execute(tables, *overrides):
+    """Plan and run in this process; gives the exit code, what was printed, the plan and the run directory."""
+    settings = config.parse(spec.RunSpec, tables, overrides, spec.KINDS)
+    text = StringIO()
+    console = Console(file=text, width=200)
+    plan = make_plan(settings)
+    plan.say(console)
+    code = run(plan, console)
+    return SimpleNamespace(code=code, text=text.getvalue(), plan=plan, folder=Path(settings.output))
+
+
+def command(tables, path, *arguments):
+    """The command line that runs these tables, written as a config file to `path`."""
+    path.write_text(json.dumps(tables))
+    return [sys.executable, str(SCRIPT), str(path), *arguments]
+
+
+def call(tables, path, *arguments):
+    """Run the script to its end."""
+    return subprocess.run(command(tables, path, *arguments), capture_output=True, text=True, check=False, timeout=300)
+
+
+def contents(folder):
+    """Path → bytes of everything in a run directory that equal work makes equal."""
+    kept = ("rows", "scores", "tierings", "documents", "quarantine")
+    files = (path for top in kept for path in sorted((folder / top).rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
