@@ -1,0 +1,204 @@
+"""Encoders: any Hugging Face sequence classifier, or a head of this project on a frozen trunk."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from curation.classifiers import card as cards
+from curation.classifiers.canary import read_canary, write_canary
+from curation.classifiers.source import resolve
+from curation.core.classifier import Canary, Classifier, EncoderParts, Scorer
+from curation.core.errors import ConfigError, ModelError
+from curation.core.fingerprint import fingerprint
+from curation.inference import precut
+from curation.inference.files import sha256
+from curation.inference.readouts import BestLabel, Probability, Raw, Readout
+from curation.inference.replica import ScoringSpec, load_replica
+from curation.inference.tokens import Tokenizer, max_length, tokenizer_fingerprint
+from curation.inference.weights import (
+    behaviour,
+    model_config,
+    tensor_digests,
+    trunk_digests,
+    trunk_fingerprint,
+    trunk_prefix,
+)
+
+if TYPE_CHECKING:
+    from curation.core.frames import Schema
+
+_UNKNOWN_MAX_TOKENS = 512
+# These count positions from the padding id on, so the table of positions holds fewer than its size says.
+_POSITIONS_AFTER_PADDING = {
+    "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+    "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Encoder(Classifier):
+    """A transformers encoder with a classification head.
+
+    `model` is what `source.resolve` takes: a checkpoint (config.json, safetensors, tokenizer) or a head directory.
+    A head with one output gives it raw as the float32 column `name`. A head with labels gives the best label (`name`,
+    str) and its softmax probability (``name_probability``), or, with `label`, that label's probability alone (`name`).
+
+    Texts are read up to `max_tokens`, special tokens included. 0 stands for the card's number, or else for the smaller
+    of the tokenizer's model_max_length and the positions that the model has; 512 where neither is said.
+    """
+
+    name: str
+    model: str
+    revision: str = ""
+    bundles: str = "models"
+    max_tokens: int = 0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 0:
+            raise ConfigError(
+                f"classifier.{self.name}.max_tokens: {self.max_tokens} is below 0; 0 means the model's own."
+            )
+
+    @property
+    def columns(self) -> "Schema":
+        """See the class; found from config.json. Raises ModelError when the model is not there."""
+        return self._readout().columns
+
+    def fingerprint(self) -> str:
+        """See `Classifier.fingerprint`."""
+        parts = self.parts()
+        return fingerprint(
+            {
+                "kind": "encoder",
+                "trunk": parts.trunk,
+                "head": self._head_identity(),
+                "tokenizer": parts.tokenizer,
+                "max_tokens": parts.max_tokens,
+                "normalisation": "none",
+                "precut": precut.RULE,
+                "long_documents": "head",
+                "precision": "exact",
+            }
+        )
+
+    def parts(self) -> EncoderParts:
+        """Its tokenizer, trunk and head. Raises ModelError when a file is missing or not what it should be."""
+        trunk = self._trunk()
+        return EncoderParts(
+            tokenizer=tokenizer_fingerprint(trunk),
+            trunk=trunk_fingerprint(trunk),
+            trunk_config=fingerprint(behaviour(model_config(trunk))),
+            max_tokens=self._max_tokens(),
+            load_tokenizer=partial(Tokenizer, trunk),
+            load_trunk=partial(_load_trunk, trunk),
+            load_head=self._load_head,
+            read=self._readout(),
+        )
+
+    def load(self, device: str) -> Scorer:
+        """A replica that holds this classifier alone."""
+        return load_replica((self,), ScoringSpec(device=device))
+
+    def canary(self) -> Canary | None:
+        """The canary.json of the model's directory."""
+        return read_canary(self._directory())
+
+    @classmethod
+    def tiny(cls, directory: Path) -> Self:
+        """A random BERT with one output, two layers of width 16, and a vocabulary of letters and a few words."""
+        from curation.classifiers import tiny_bert
+
+        tiny_bert.write(directory)
+        recipe = cls(name="tiny", model=str(directory))
+        scores = recipe.load("cpu")(tiny_bert.CANARY_TEXTS)["tiny"]
+        write_canary(directory, Canary(tiny_bert.CANARY_TEXTS, tuple(map(float, scores)), tolerance=1e-4))
+        return recipe
+
+    def _directory(self) -> Path:
+        return resolve(self.model, self.revision, self.bundles)
+
+    def _card(self) -> cards.Card | None:
+        directory = self._directory()
+        return cards.read_card(directory, self.bundles) if (directory / cards.FILE_NAME).is_file() else None
+
+    def _trunk(self) -> Path:
+        """The directory of the trunk and its tokenizer."""
+        card = self._card()
+        return card.trunk if card else self._directory()
+
+    def _max_tokens(self) -> int:
+        trunk, card = self._trunk(), self._card()
+        able = _able(trunk)
+        wanted = self.max_tokens or (card.max_tokens if card else able)
+        if wanted > able:
+            raise ModelError(f"{self.name}: max_tokens is {wanted}, and the model in {trunk} reads at most {able}.")
+        return wanted
+
+    def _readout(self) -> Readout:
+        labels, problem = self._outputs()
+        if problem == "multi_label_classification" or (problem == "regression" and len(labels) > 1):
+            raise ModelError(f"{self.name}: heads for {problem} with {len(labels)} outputs are not supported.")
+        if len(labels) == 1:
+            if self.label:
+                raise ModelError(f"{self.name}: label is {self.label!r}, but the model has one output and no labels.")
+            return Raw(self.name)
+        if not self.label:
+            return BestLabel(self.name, labels)
+        if self.label not in labels:
+            raise ModelError(f"{self.name}: the model has no label {self.label!r}; its labels are {', '.join(labels)}.")
+        return Probability(self.name, labels.index(self.label))
+
+    def _outputs(self) -> tuple[tuple[str, ...], str | None]:
+        """The labels, one for each output, and what the checkpoint calls the problem."""
+        if self._card():
+            return ("score",), "regression"
+        config = model_config(self._directory())
+        return _labels(config), config.get("problem_type")
+
+    def _head_identity(self) -> dict[str, Any]:
+        """All that turns hidden states into columns, as JSON."""
+        directory = self._directory()
+        if card := self._card():
+            return {"pooling": card.pooling, "sha256": sha256(directory / "head.safetensors")}
+        tensors, prefix = tensor_digests(directory), trunk_prefix(tensor_digests(directory))
+        trunk = {prefix + name for name in trunk_digests(directory)}
+        return {
+            "pooling": "the model's own",
+            "tensors": {name.removeprefix(prefix): digest for name, digest in tensors.items() if name not in trunk},
+            "labels": _labels(model_config(directory)),
+            "label": self.label,
+        }
+
+    def _load_head(self, device: str) -> Any:
+        from curation.inference import heads
+
+        directory = self._directory()
+        if card := self._card():
+            width = model_config(card.trunk)["hidden_size"]
+            return heads.load_linear_head(directory, card.pooling, width, device)
+        return heads.load_model_head(directory, device)
+
+
+def _load_trunk(directory: Path, device: str) -> Any:
+    from curation.inference import trunk
+
+    return trunk.load_trunk(directory, device)
+
+
+def _able(trunk: Path) -> int:
+    """The most tokens that a model can read."""
+    config = model_config(trunk)
+    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    if positions is not None and config["model_type"] in _POSITIONS_AFTER_PADDING:
+        positions -= config.get("pad_token_id", 1) + 1
+    known = [number for number in (positions, max_length(trunk)) if number is not None and number > 0]
+    return min(known, default=_UNKNOWN_MAX_TOKENS)
+
+
+def _labels(config: Any) -> tuple[str, ...]:
+    """The labels in the order of the outputs; transformers writes none when there are two that were never named."""
+    if named := config.get("id2label"):
+        return tuple(named[key] for key in sorted(named, key=int))
+    return tuple(f"LABEL_{place}" for place in range(config.get("num_labels", 2)))

@@ -1,0 +1,38 @@
+"""Texts → features of a trunk, for training heads on them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.inference.forward import forward
+from curation.inference.replica import ScoringSpec, prepare_torch
+from curation.inference.tokens import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def pooled(
+    texts: Sequence[str], directory: Path, pooling: str, max_tokens: int, spec: ScoringSpec
+) -> NDArray[np.float32]:
+    """Features [n, D] of texts: the "mean" of a trunk's hidden states over all tokens, or its first token's ("cls").
+
+    Equal to what a linear head of that pooling reads. At least one text is needed.
+    """
+    from curation.inference import trunk as trunks
+
+    prepare_torch(spec)
+    tokenizer = Tokenizer(directory)
+    tokens = tokenizer.encode(texts, max_tokens - tokenizer.template.num_special)
+    pool = trunks.pooling(pooling)
+
+    def head(hidden_BTD: "Tensor", _ids_BT: "Tensor", mask_BT: "Tensor") -> "Tensor":
+        return pool(hidden_BTD, mask_BT)
+
+    trunk = trunks.load_trunk(directory, spec.device)
+    return forward(trunk, [head], tokens, tokenizer.template, token_budget=spec.token_budget, device=spec.device).heads[
+        0
+    ]

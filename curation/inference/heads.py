@@ -1,0 +1,135 @@
+"""Heads: hidden states → outputs [B, C]. Importing this module imports torch and transformers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from curation.core.errors import ModelError
+from curation.inference.trunk import load_model, pooling
+
+_PROBE_TOKENS = (7, 4)
+_PROBE_TOLERANCE = 1e-5
+
+
+class Head(Protocol):
+    """What turns the hidden states of a batch into outputs."""
+
+    def __call__(self, hidden_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor, /) -> Tensor:
+        """outputs_BC, in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """A pooling and a linear layer with one output."""
+
+    how: str
+    weight_CD: Tensor
+    bias_C: Tensor
+
+    def __call__(self, hidden_BTD: Tensor, _ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """outputs_BC, in float32."""
+        pooled_BD = pooling(self.how)(hidden_BTD, mask_BT)
+        return torch.nn.functional.linear(pooled_BD, self.weight_CD, self.bias_C)
+
+
+class ModelHead:
+    """The head of a transformers sequence classifier: the model itself around the hidden states of a trunk.
+
+    The model's own forward runs, so its dropout, pooling, projections and choice of a token are its own.
+    """
+
+    def __init__(self, model: Any, device: str) -> None:
+        self.given = _Given(model.base_model)
+        setattr(model, model.base_model_prefix, self.given)
+        self.model = model.to(device)
+
+    def __call__(self, hidden_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """outputs_BC, in float32."""
+        self.given.hidden_BTD = hidden_BTD
+        outputs_BC: Tensor = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits
+        self.given.hidden_BTD = None
+        return outputs_BC
+
+
+def load_linear_head(directory: Path, how: str, width: int, device: str) -> LinearHead:
+    """The head in ``head.safetensors``: "weight" [1, `width`] and "bias" [1] in float32. Raises ModelError."""
+    path = directory / "head.safetensors"
+    try:
+        tensors = load_file(path, device=device)
+        weight_CD, bias_C = tensors["weight"], tensors["bias"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise ModelError(f"{path}: is no head with a weight and a bias: {error}.") from None
+    if weight_CD.shape != (1, width) or bias_C.shape != (1,):
+        raise ModelError(
+            f"{path}: weight is {list(weight_CD.shape)} and bias {list(bias_C.shape)}; "
+            f"on this trunk [1, {width}] and [1] are right."
+        )
+    return LinearHead(how, weight_CD.float(), bias_C.float())
+
+
+def load_model_head(directory: Path, device: str) -> ModelHead:
+    """The head of a sequence-classification checkpoint.
+
+    Raises ModelError when a weight is not in the checkpoint, or when trunk and head do not give what the whole gives.
+    """
+    model, missing = load_model(AutoModelForSequenceClassification, directory)
+    if missing:
+        raise ModelError(
+            f"{directory}: the checkpoint lacks {', '.join(missing[:3])}: it is no trained sequence classifier. "
+            "Name a checkpoint that is one, or a head directory."
+        )
+    ids_BT, mask_BT = _probe(model.config)
+    with torch.inference_mode():
+        expected = model(input_ids=ids_BT, attention_mask=mask_BT).logits
+        hidden_BTD = model.base_model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+        head = ModelHead(model, "cpu")
+        try:
+            got = head(hidden_BTD, ids_BT, mask_BT)
+        except (AttributeError, TypeError, IndexError) as error:
+            raise ModelError(
+                f"{directory}: {type(model).__name__} cannot be split into trunk and head: {error}"
+            ) from error
+    if not torch.allclose(got, expected, rtol=0, atol=_PROBE_TOLERANCE):
+        raise ModelError(f"{directory}: {type(model).__name__} scores otherwise when it is split into trunk and head.")
+    head.model.to(device)
+    return head
+
+
+class _Given(torch.nn.Module):
+    """Stands where a model expects its trunk: returns the hidden states that were put in, and what its pooler makes."""
+
+    def __init__(self, base: Any) -> None:
+        super().__init__()
+        self.config = base.config
+        self.pooler = getattr(base, "pooler", None)
+        self.activation = getattr(base, "pooler_activation", None)  # ALBERT's pooler is a bare linear layer
+        self.hidden_BTD: Tensor | None = None
+
+    def forward(self, *_args: Any, **_kwargs: Any) -> BaseModelOutputWithPooling:
+        return BaseModelOutputWithPooling(last_hidden_state=self.hidden_BTD, pooler_output=self._pooled())
+
+    def _pooled(self) -> Tensor | None:
+        if self.pooler is None or self.hidden_BTD is None:
+            return None
+        if self.activation is not None:
+            return self.activation(self.pooler(self.hidden_BTD[:, 0]))  # type: ignore[no-any-return]
+        return self.pooler(self.hidden_BTD)  # type: ignore[no-any-return]
+
+
+def _probe(config: Any) -> tuple[Tensor, Tensor]:
+    """Two rows of ids of different lengths, which end as the model expects texts to end."""
+    pad, end = config.pad_token_id or 0, getattr(config, "eos_token_id", None)
+    rows = []
+    for length in _PROBE_TOKENS:
+        ids = [(5 + 3 * place) % config.vocab_size for place in range(length)]
+        ids = [token if token not in (pad, end) else (token + 1) % config.vocab_size for token in ids]
+        rows.append([*ids[:-1], ids[-1] if end is None else end] + [pad] * (max(_PROBE_TOKENS) - length))
+    mask = [[1] * length + [0] * (max(_PROBE_TOKENS) - length) for length in _PROBE_TOKENS]
+    return torch.tensor(rows), torch.tensor(mask)
