@@ -1,0 +1,1 @@
+"""Stages: score, bucket, ensemble, tier. Each adds columns to a frame."""

@@ -1,0 +1,92 @@
+"""A tiering: which opinions about the scores a run forms, and the stages that form them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from curation.calibration.thresholds import Thresholds
+from curation.core.stage import Pipeline
+from curation.stages.bucket import Bucket
+from curation.stages.ensemble import Ensemble, weight_mistakes
+from curation.stages.tier import NEMOTRON_CC, Tier, Tiers, tier_mistakes
+
+
+@dataclass(frozen=True)
+class TieringSpec:
+    """The `[tiering]` table of a config.
+
+    calibrate : "own" finds the thresholds on this run's scores, "frozen" takes those of the file `thresholds`; ""
+        means frozen if such a file is named, else own.
+    weights : what a document weighs when its scores are calibrated.
+    allow_partial : calibrate and tier although shards are missing; marked in the thresholds.
+    classifiers : whose buckets make the ensemble; empty means all.
+    ensemble_weights : (classifier, decimal number as a string), for the "weighted" ensemble.
+    missing : what a missing score does: "unscored" leaves the document without a tier, "ignore" takes the others.
+    tiers : (name, (lowest bucket, highest bucket)); together they cover 0 to 19 once.
+    """
+
+    calibrate: Literal["own", "frozen", ""] = ""
+    thresholds: str = ""
+    weights: Literal["bytes", "tokens", "documents"] = "bytes"
+    allow_partial: bool = False
+    classifiers: tuple[str, ...] = ()
+    ensemble: Literal["max", "mean", "weighted"] = "max"
+    ensemble_weights: tuple[tuple[str, str], ...] = ()
+    missing: Literal["unscored", "ignore"] = "unscored"
+    tiers: Tiers = NEMOTRON_CC
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the thresholds come from a file."""
+        return self.calibrate == "frozen" or (self.calibrate == "" and self.thresholds != "")
+
+    def identity(self) -> list[Any]:
+        """The settings that decide the tiers once thresholds are given, as a JSON value."""
+        return [self.classifiers, self.ensemble, self.ensemble_weights, self.missing, self.tiers]
+
+    def chosen(self, classifiers: Sequence[str]) -> tuple[str, ...]:
+        """The classifiers of the ensemble, given those of the config."""
+        return self.classifiers or tuple(classifiers)
+
+    def mistakes(self, classifiers: Sequence[str]) -> list[str]:
+        """Every mistake in this table, given the names of the config's classifiers; empty if there is none."""
+        found = []
+        if self.frozen and not self.thresholds:
+            found.append('tiering.thresholds: is missing; calibrate = "frozen" needs the path of a thresholds file.')
+        for name in dict.fromkeys(self.classifiers):
+            if name not in classifiers:
+                found.append(f"tiering.classifiers: there is no classifier {name!r}; there are {list(classifiers)}.")
+            if self.classifiers.count(name) > 1:
+                found.append(f"tiering.classifiers: {name!r} is there more than once; name it once.")
+        weights = weight_mistakes(self.ensemble, self.ensemble_weights, self.chosen(classifiers))
+        found += [f"tiering.ensemble_weights: {mistake}" for mistake in weights]
+        return found + [f"tiering.tiers: {mistake}" for mistake in tier_mistakes(self.tiers)]
+
+    def notes(self) -> list[str]:
+        """The settings that have no effect beside the others; empty if all have."""
+        found = []
+        if self.thresholds and not self.frozen:
+            found.append(f'tiering.thresholds: {self.thresholds!r} has no effect, because calibrate = "own".')
+        if self.weights != "bytes" and self.frozen:
+            found.append(f'tiering.weights: "{self.weights}" has no effect, because the thresholds are frozen.')
+        return found
+
+
+def stages(spec: TieringSpec, thresholds: Thresholds, score_columns: Mapping[str, str]) -> Pipeline:
+    """Bucket, Ensemble and Tier as `spec` wants them.
+
+    `score_columns` maps every classifier of the config to its score column; those of the ensemble get buckets. Raises
+    ConfigError when one of them has no thresholds.
+    """
+    names = spec.chosen(tuple(score_columns))
+    weights = dict(spec.ensemble_weights)
+    return Pipeline(
+        (
+            Bucket(
+                tuple((name, thresholds.cuts(name, score_columns[name])) for name in names),
+                tuple((name, score_columns[name]) for name in names if score_columns[name] != name),
+            ),
+            Ensemble(names, spec.ensemble, tuple(weights[name] for name in names if name in weights), spec.missing),
+            Tier(spec.tiers),
+        )
+    )

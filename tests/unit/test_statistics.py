@@ -1,0 +1,78 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from curation.statistics import bootstrap_interval, spearman, weighted_quantile
+
+
+def test_a_weighted_quantile_is_the_first_value_that_reaches_its_share():
+    assert weighted_quantile([3.0, 1.0, 2.0], [1, 1, 2], [25, 26, 75, 76, 100]).tolist() == [1, 2, 2, 3, 3]
+
+
+def test_a_weighted_quantile_leaves_out_missing_values_and_zero_weights():
+    assert weighted_quantile([math.nan, 1.0, 2.0], [9, 0, 1], [1]).tolist() == [2]
+
+
+def test_a_weighted_quantile_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="no value has a weight"):
+        weighted_quantile([math.nan], [1], [50])
+
+
+def test_rank_correlation_is_that_of_scipy_with_ties():
+    first, second = [1, 2, 2, 5, 4, 0.5], [3, 1, 2, 9, 2, 2]
+    assert spearman(first, second) == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
+
+
+def test_rank_correlation_sees_order_alone():
+    assert spearman([1, 2, 3], [1, 10, 1000]) == pytest.approx(1)
+    assert spearman([1, 2, 3], [0, -1, -2]) == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("constant", [[2, 2, 2], [1]])
+def test_rank_correlation_of_a_constant_is_not_a_number(constant):
+    assert math.isnan(spearman(constant, constant))
+
+
+def test_equal_seeds_give_equal_intervals():
+    values = np.random.default_rng(0).normal(size=50)
+    assert bootstrap_interval(np.mean, [values], seed=1) == bootstrap_interval(np.mean, [values], seed=1)
+    assert bootstrap_interval(np.mean, [values], seed=1) != bootstrap_interval(np.mean, [values], seed=2)
+
+
+def test_an_interval_of_the_mean_is_about_two_standard_errors_wide_on_each_side():
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = bootstrap_interval(np.mean, [values], seed=0)
+    error = values.std() / 20
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.3 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.3 * error)
+
+
+def test_rows_of_all_arrays_are_drawn_together():
+    values = np.arange(20.0)
+    assert bootstrap_interval(lambda a, b: np.abs(a - b).max(), [values, values], seed=0) == (0, 0)
+
+
+def test_whole_groups_are_drawn_together():
+    hosts = np.array(["b", "a", "b", "a"])
+
+    def both_rows_are_there(rows):
+        return float(np.isin([0, 2], rows).all() == np.isin([0, 2], rows).any())
+
+    assert bootstrap_interval(both_rows_are_there, [np.arange(4)], seed=0, groups=hosts) == (1, 1)
+    assert bootstrap_interval(both_rows_are_there, [np.arange(4)], seed=0)[0] == 0
+
+
+def test_equal_rows_of_one_group_widen_the_interval():
+    values = np.repeat(np.random.default_rng(0).normal(size=20), 50)
+    groups = np.repeat(np.arange(20), 50)
+    low, high = bootstrap_interval(np.mean, [values], seed=0, num_resamples=200)
+    grouped_low, grouped_high = bootstrap_interval(np.mean, [values], seed=0, groups=groups, num_resamples=200)
+    assert grouped_high - grouped_low > 4 * (high - low)
+
+
+def test_a_resample_without_a_statistic_shows_in_the_interval():
+    low, high = bootstrap_interval(spearman, [[1, 2], [1, 2]], seed=0)
+    assert math.isnan(low)
+    assert math.isnan(high)
