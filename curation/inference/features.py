@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pooled(
-    texts: Sequence[str], directory: Path, pooling: str, max_tokens: int, spec: ScoringSpec
+    texts: Sequence[str], directory: Path, pooling: str, max_tokens: int, spec: ScoringSpec | None = None
 ) -> NDArray[np.float32]:
     """Features [n, D] of texts: the "mean" of a trunk's hidden states over all tokens, or its first token's ("cls").
 
@@ -24,6 +24,7 @@ def pooled(
     """
     from curation.inference import trunk as trunks
 
+    spec = spec or ScoringSpec()
     prepare_torch(spec)
     tokenizer = Tokenizer(directory)
     tokens = tokenizer.encode(texts, max_tokens - tokenizer.template.num_special)
