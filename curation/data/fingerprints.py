@@ -1,0 +1,65 @@
+"""Whether an input still holds what it held: hashes of shards, and the memory of them in inputs.json.
+
+A Parquet shard is known by the hash of its file's footer (an edit that leaves the footer equal is not seen), a shard of
+JSON Lines by the hash of its bytes as they lie in the file.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import xxhash
+
+from curation.core.fingerprint import canonical_json
+from curation.data import jsonl, parquet, storage
+from curation.data.finding import InputFile
+from curation.data.shards import Shard
+
+
+@dataclass(frozen=True)
+class KnownInput:
+    """What a file held when it was last read: its size, its stamp, and shard name → hash."""
+
+    num_bytes: int
+    stamp: str
+    shards: Mapping[str, str]
+
+
+def hash_shard(shard: Shard) -> str:
+    """The xxh3 of what a shard holds now, 32 hexadecimal digits, equal to the fingerprint that its reader takes.
+
+    Raises ShardError when the file cannot be read, or no longer has the shard's boundaries.
+    """
+    with storage.opened(shard.url) as file, storage.explaining(shard.url, "read"):
+        if shard.format == "parquet":
+            return parquet.footer_hash(file, shard.url)
+        digest = xxhash.xxh3_128()
+        for block in jsonl.byte_range(file, shard.url, shard.start, shard.stop):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def is_unchanged(file: InputFile, known: KnownInput | None) -> bool:
+    """Whether size and stamp say that a file is as it was; if not, `know` finds out."""
+    return known is not None and bool(file.stamp) and (file.num_bytes, file.stamp) == (known.num_bytes, known.stamp)
+
+
+def know(file: InputFile, shards: Sequence[Shard]) -> KnownInput:
+    """Hash the shards of a file anew. Raises ShardError as `hash_shard`."""
+    return KnownInput(file.num_bytes, file.stamp, {shard.name: hash_shard(shard) for shard in shards})
+
+
+def read_inputs(url: str) -> dict[str, KnownInput]:
+    """Relative path → what is known of the file. Empty where nothing was kept, or damaged: hashing finds it again."""
+    if not storage.exists(url):
+        return {}
+    try:
+        return {relative: KnownInput(**known) for relative, known in json.loads(storage.read_bytes(url)).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def write_inputs(url: str, inputs: Mapping[str, KnownInput]) -> None:
+    """Keep what is known of the files."""
+    storage.write_bytes(url, canonical_json({name: dataclasses.asdict(known) for name, known in inputs.items()}))

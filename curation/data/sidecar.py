@@ -1,0 +1,155 @@
+"""Files of columns that lie beside a shard's documents: same rows, same order.
+
+A sidecar is a Parquet file. Its footer holds the *record*, canonical JSON that says what the file is; equal tables and
+an equal record give equal bytes. It appears under its final name when it is complete, record included.
+"""
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.core.errors import ShardError
+from curation.core.fingerprint import canonical_json
+from curation.data import storage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 1
+"""The version of everything in a run directory. Newer ones are refused, older ones can be read."""
+
+Record = dict[str, Any]
+Report = Callable[[str], object]
+
+_KEY = b"curation"
+_BUFFER_BYTES = 1 << 20
+_warn = logging.getLogger("curation").warning
+
+
+class SidecarWriter:
+    """Streams tables into one sidecar, one row group each, inside a ``with`` block.
+
+    `finish` gives it its record; the end of the block commits it. A block that raises leaves nothing behind. Raises
+    ShardError when the file cannot be written, pyarrow's ValueError when columns do not fit the schema.
+    """
+
+    def __init__(self, url: str, schema: pa.Schema) -> None:
+        self._url = url
+        self._schema = schema
+        self._finished = False
+
+    def __enter__(self) -> Self:
+        self._stack = contextlib.ExitStack()
+        file = self._stack.enter_context(storage.committed(self._url))
+        repeating = [field.name for field in self._schema if pa.types.is_string(field.type) and field.name != "id"]
+        rising = {"position": "DELTA_BINARY_PACKED"} if "position" in self._schema.names else None
+        self._writer = pq.ParquetWriter(
+            file, self._schema, compression="zstd", use_dictionary=repeating, column_encoding=rising
+        )
+        return self
+
+    def write(self, columns: "pa.Table | pd.DataFrame | Mapping[str, Any]") -> None:
+        """Append rows: a table, a frame or arrays by name. Columns that the schema does not name are left out."""
+        arrays = [_array(columns[field.name], field) for field in self._schema]
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        if table.num_rows:
+            self._writer.write_table(table, row_group_size=table.num_rows)
+
+    def finish(self, record: Mapping[str, Any]) -> None:
+        """Say what the file is. `record` holds JSON values, and nothing that varies from run to run."""
+        self._writer.add_key_value_metadata({_KEY: canonical_json({**record, "format": FORMAT})})
+        self._writer.close()
+        self._finished = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if not self._finished:
+            error = error or RuntimeError(f"{self._url}: the block ended before finish(record) was called.")
+            with contextlib.suppress(OSError, pa.ArrowException):  # the file is given up: only its handle must go
+                self._writer.close()
+        self._stack.__exit__(type(error) if error else None, error, trace)
+        if error and not kind:
+            raise error
+        return None
+
+
+def read_record(url: str, report: Report = _warn) -> Record | None:
+    """What a sidecar's footer says about it; None when there is no such file.
+
+    A damaged file counts as absent, and `report` is called with a sentence about it. Raises ShardError when the file
+    is of a newer format or the disk fails.
+    """
+    fs, path = storage.filesystem(url)
+    with storage.explaining(url, "read"):
+        try:
+            with fs.open(path, "rb") as file:
+                return _record(pq.read_metadata(file), url)
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError, pa.ArrowException) as error:
+            if getattr(error, "errno", None):
+                raise
+            report(f"{url}: is damaged and counts as absent: {error}")
+            return None
+
+
+def read_columns(url: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a whole sidecar, all by default. Raises ShardError as `iter_columns`."""
+    tables = list(iter_columns(url, columns))
+    return pa.concat_tables(tables)
+
+
+def iter_columns(url: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Columns of a sidecar, a row group at a time; one empty table when it has no rows.
+
+    Raises ShardError when it is missing, damaged, of a newer format or lacks a column.
+    """
+    with storage.opened(url) as handle, _called_damaged(url):
+        file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        _record(file.metadata, url)
+        names = file.schema_arrow.names if columns is None else list(columns)
+        if missing := [name for name in names if name not in file.schema_arrow.names]:
+            raise ShardError(f"{url}: lacks the columns {missing}; it has {file.schema_arrow.names}.")
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group, columns=names)
+        if not file.num_row_groups:
+            yield file.read(columns=names)
+
+
+@contextlib.contextmanager
+def _called_damaged(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError, pa.ArrowException) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise ShardError(f"{url}: is damaged: {error}. Remove it and start the same command again.") from error
+
+
+def _record(footer: pq.FileMetaData, url: str) -> Record:
+    """The record in a footer. Raises ValueError when it holds none, ShardError when it is of a newer format."""
+    record = json.loads((footer.metadata or {}).get(_KEY, b"null"))
+    if not isinstance(record, dict) or not isinstance(record.get("format"), int):
+        raise ValueError("its footer holds no record of this package")  # noqa: TRY004 - the file is wrong, not a caller
+    if record["format"] > FORMAT:
+        raise ShardError(
+            f"{url}: is of format {record['format']}, and this version of curation reads formats up to {FORMAT}. "
+            "Use the version that wrote it, or a newer one."
+        )
+    return record
+
+
+def _array(values: Any, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    """One column in the type of the schema; a missing value becomes null."""
+    is_arrow = isinstance(values, pa.Array | pa.ChunkedArray)
+    array = values.cast(field.type) if is_arrow else pa.array(values, field.type)
+    if array.null_count and not field.nullable:
+        raise ValueError(f"the column {field.name!r} has {array.null_count} missing values and may have none.")
+    return array

@@ -1,0 +1,227 @@
+"""Bytes on any fsspec path. A file that exists under its final name is complete.
+
+A local file is written under a scratch name, synced and renamed; a remote one is put in one request. Scratch files lie
+in the nearest `.scratch` folder above the target (`sweep_scratch` makes one in a run's directory, and empties it), or
+beside the target where there is none.
+"""
+
+import contextlib
+import errno
+import os
+import posixpath
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from curation.core.errors import ConfigError, ShardError
+
+SCRATCH = ".scratch"
+"""The folder that scratch files lie in, and the ending of their names."""
+
+_EMBEDDED = "embedded:"
+_PACKAGE = Path(__file__).parent.parent
+_ADVICE = {
+    errno.ENOSPC: "Free some space or choose another output",
+    errno.EDQUOT: "Free some of your quota or choose another output",
+    errno.EIO: "Check the disk or the mount",
+    errno.EACCES: "Check the permissions",
+    errno.EPERM: "Check the permissions",
+    errno.EROFS: "Choose an output that can be written",
+    errno.ENAMETOOLONG: "Shorten the names of the input's folders and files",
+}
+
+
+def local_path(text: str) -> Path:
+    """A path on this machine; ``embedded:NAME`` is the folder or file NAME that comes with the package."""
+    if text.startswith(_EMBEDDED):
+        return _PACKAGE / "embedded" / text.removeprefix(_EMBEDDED)
+    return Path(text)
+
+
+def resolve(url: str) -> str:
+    """`url` with ``embedded:NAME`` replaced by the place in the package; anything else as it is."""
+    return str(local_path(url)) if url.startswith(_EMBEDDED) else url
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a URL, and the path on it. What names no protocol is local, whatever its characters.
+
+    Listings are not cached: other processes write too. Raises ConfigError when the protocol is unknown or its package
+    is not installed.
+    """
+    url = resolve(url).removeprefix("file://")
+    protocol, separator, _ = url.partition("://")
+    if not separator:
+        return LocalFileSystem(), str(Path(url).expanduser().absolute())
+    try:
+        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(
+            f"{url}: nothing here can open {protocol}:// paths ({error}). Install the fsspec package for it."
+        ) from None
+    return fs, path
+
+
+def is_local(url: str) -> bool:
+    """Whether `url` is a path on this machine."""
+    return isinstance(filesystem(url)[0], LocalFileSystem)
+
+
+def url_of(fs: Any, path: str) -> str:
+    """The URL that `filesystem` takes apart into `fs` and `path`; a plain path where it is local."""
+    return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
+
+
+def join(url: str, *parts: str) -> str:
+    """`url` with relative parts after it."""
+    return posixpath.join(url, *(part.lstrip("/") for part in parts))
+
+
+def exists(url: str) -> bool:
+    """Whether there is a file or a folder."""
+    fs, path = filesystem(url)
+    return bool(fs.exists(path))
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[BinaryIO]:
+    """A file to read bytes from. Raises ShardError when it cannot be opened; later errors stay what they are."""
+    fs, path = filesystem(url)
+    with explaining(url, "opened"):
+        file = fs.open(path, "rb")
+    with file:
+        yield file
+
+
+def read_bytes(url: str) -> bytes:
+    """What a file holds. Raises ShardError when it cannot be read."""
+    with opened(url) as file, explaining(url, "read"):
+        return file.read()
+
+
+def write_bytes(url: str, data: bytes) -> None:
+    """Put `data` under its final name, whole or not at all. Raises ShardError."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        with committed(url) as file:
+            file.write(data)
+        return
+    with explaining(url, "written"):
+        fs.pipe_file(path, data)
+
+
+@contextlib.contextmanager
+def committed(url: str) -> Iterator[BinaryIO]:
+    """A file to write bytes to, which appears under its final name when the block ends.
+
+    When the block raises, nothing appears and an older file of that name stays. An OSError becomes a ShardError.
+    """
+    fs, path = filesystem(url)
+    place = _renamed(Path(path)) if isinstance(fs, LocalFileSystem) else _put(fs, path)
+    with explaining(url, "written"), place as file:
+        yield file
+
+
+def remove(url: str) -> None:
+    """Remove a file; one that is not there is fine."""
+    fs, path = filesystem(url)
+    with explaining(url, "removed"), contextlib.suppress(FileNotFoundError):
+        fs.rm_file(path)
+
+
+def list_files(url: str) -> list[str]:
+    """The files anywhere below a folder, relative to it and sorted, but for scratch files; none without a folder."""
+    fs, path = filesystem(url)
+    names = (posixpath.relpath(name, path) for name in fs.find(path))
+    return sorted(name for name in names if not name.endswith(SCRATCH))
+
+
+def sweep_scratch(root: str) -> int:
+    """Empty the folder of scratch files in a run's directory, making it if need be; how many were left over."""
+    fs, path = filesystem(root)
+    if not isinstance(fs, LocalFileSystem):
+        return 0
+    folder = Path(path, SCRATCH)
+    with explaining(str(folder), "emptied"):
+        _make_folder(folder)
+        leftovers = list(folder.glob(f"*{SCRATCH}"))
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def free_bytes(url: str) -> int | None:
+    """What is free on the disk that a path lies on or would lie on; None when it is not local."""
+    fs, path = filesystem(url)
+    if not isinstance(fs, LocalFileSystem):
+        return None
+    place = next(each for each in (Path(path), *Path(path).parents) if each.exists())
+    return shutil.disk_usage(place).free
+
+
+@contextlib.contextmanager
+def explaining(url: str, verb: str) -> Iterator[None]:
+    """Turn an OSError of the block into a ShardError that names the file and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "Check the path")
+        reason = error.strerror or str(error) or type(error).__name__
+        raise ShardError(f"{url}: cannot be {verb}: {reason}. {advice}, then start the same command again.") from error
+
+
+@contextlib.contextmanager
+def _renamed(target: Path) -> Iterator[BinaryIO]:
+    _make_folder(target.parent)
+    scratch = _scratch_folder(target.parent) / f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}"
+    try:
+        with scratch.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _put(fs: Any, path: str) -> Iterator[BinaryIO]:
+    with tempfile.NamedTemporaryFile(prefix="curation-", suffix=SCRATCH) as file:
+        yield file  # type: ignore[misc]
+        file.flush()
+        fs.put_file(file.name, path)
+
+
+def _scratch_folder(folder: Path) -> Path:
+    """The nearest `.scratch` folder above; `folder` itself if there is none, or only on another file system."""
+    for place in (folder, *folder.parents):
+        scratch = place / SCRATCH
+        if scratch.is_dir():
+            return scratch if scratch.stat().st_dev == folder.stat().st_dev else folder
+    return folder
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably: a name survives a power cut only when its folder was synced."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # some network file systems cannot sync a folder
+            raise
+    finally:
+        os.close(descriptor)
