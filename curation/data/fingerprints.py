@@ -13,7 +13,7 @@ import xxhash
 
 from curation.core.fingerprint import canonical_json
 from curation.data import jsonl, parquet, storage
-from curation.data.finding import InputFile
+from curation.data.inputs import InputFile
 from curation.data.shards import Shard
 
 

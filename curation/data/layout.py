@@ -39,6 +39,12 @@ def rows_schema(carried: Mapping[str, str]) -> pa.Schema:
     return pa.schema([*fixed, *(pa.field(name, _TYPES[kind]) for name, kind in carried.items())])
 
 
+def documents_schema(carried: Mapping[str, str]) -> pa.Schema:
+    """The columns of documents/: those of the input that were read."""
+    strings = [pa.field(name, pa.string(), nullable=False) for name in ("id", "text")]
+    return pa.schema([_POSITION, *strings, *(pa.field(name, _TYPES[kind]) for name, kind in carried.items())])
+
+
 def columns_schema(columns: Schema) -> pa.Schema:
     """The columns of scores/ and tiers/: the position, and what stages or classifiers add."""
     return pa.schema([_POSITION, *(pa.field(name, _TYPES[dtype]) for name, dtype in columns.items())])

@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from curation.core.errors import ShardError
 from curation.data import parquet, sidecar, storage
-from curation.data.finding import Compression, Format, InputFile
-from curation.data.inputs import InputSpec
+from curation.data.inputs import Compression, Format, InputFile, InputSpec
 
 _SPLIT_THREADS = 16
 _BLOCK_BYTES = 1 << 16

@@ -47,7 +47,8 @@ class SidecarWriter:
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
         file = self._stack.enter_context(storage.committed(self._url))
-        repeating = [field.name for field in self._schema if pa.types.is_string(field.type) and field.name != "id"]
+        strings = [field.name for field in self._schema if pa.types.is_string(field.type)]
+        repeating = [name for name in strings if name not in {"id", "text"}]
         rising = {"position": "DELTA_BINARY_PACKED"} if "position" in self._schema.names else None
         self._writer = pq.ParquetWriter(
             file, self._schema, compression="zstd", use_dictionary=repeating, column_encoding=rising

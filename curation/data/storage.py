@@ -116,6 +116,15 @@ def write_bytes(url: str, data: bytes) -> None:
         fs.pipe_file(path, data)
 
 
+def append_bytes(url: str, data: bytes) -> None:
+    """Add `data` to the end of a file on this machine that one process alone writes. Raises ShardError."""
+    path = Path(filesystem(url)[1])
+    with explaining(url, "written"):
+        _make_folder(path.parent)
+        with path.open("ab") as file:
+            file.write(data)
+
+
 @contextlib.contextmanager
 def committed(url: str) -> Iterator[BinaryIO]:
     """A file to write bytes to, which appears under its final name when the block ends.
