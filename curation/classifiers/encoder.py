@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from curation.classifiers import card as cards
+from curation.classifiers import card
 from curation.classifiers.canary import read_canary, write_canary
 from curation.classifiers.source import resolve
 from curation.core.classifier import Canary, Classifier, EncoderParts, Scorer
@@ -64,7 +64,7 @@ class Encoder(Classifier):
     @property
     def columns(self) -> "Schema":
         """See the class; found from config.json. Raises ModelError when the model is not there."""
-        return self._readout().columns
+        return self._readout(self._files()).columns
 
     def fingerprint(self) -> str:
         """See `Classifier.fingerprint`."""
@@ -73,7 +73,8 @@ class Encoder(Classifier):
             {
                 "kind": "encoder",
                 "trunk": parts.trunk,
-                "head": self._head_identity(),
+                "head": self._files().head_identity(),
+                "label": self.label,
                 "tokenizer": parts.tokenizer,
                 "max_tokens": parts.max_tokens,
                 "normalisation": "none",
@@ -85,16 +86,16 @@ class Encoder(Classifier):
 
     def parts(self) -> EncoderParts:
         """Its tokenizer, trunk and head. Raises ModelError when a file is missing or not what it should be."""
-        trunk = self._trunk()
+        files = self._files()
         return EncoderParts(
-            tokenizer=tokenizer_fingerprint(trunk),
-            trunk=trunk_fingerprint(trunk),
-            trunk_config=fingerprint(behaviour(model_config(trunk))),
-            max_tokens=self._max_tokens(),
-            load_tokenizer=partial(Tokenizer, trunk),
-            load_trunk=partial(_load_trunk, trunk),
-            load_head=self._load_head,
-            read=self._readout(),
+            tokenizer=tokenizer_fingerprint(files.trunk),
+            trunk=trunk_fingerprint(files.trunk),
+            trunk_config=fingerprint(behaviour(model_config(files.trunk))),
+            max_tokens=self._max_tokens(files),
+            load_tokenizer=partial(Tokenizer, files.trunk),
+            load_trunk=partial(_load_trunk, files.trunk),
+            load_head=files.load_head,
+            read=self._readout(files),
         )
 
     def load(self, device: str) -> Scorer:
@@ -103,7 +104,7 @@ class Encoder(Classifier):
 
     def canary(self) -> Canary | None:
         """The canary.json of the model's directory."""
-        return read_canary(self._directory())
+        return read_canary(resolve(self.model, self.revision, self.bundles))
 
     @classmethod
     def tiny(cls, directory: Path) -> Self:
@@ -116,28 +117,20 @@ class Encoder(Classifier):
         write_canary(directory, Canary(tiny_bert.CANARY_TEXTS, tuple(map(float, scores)), tolerance=1e-4))
         return recipe
 
-    def _directory(self) -> Path:
-        return resolve(self.model, self.revision, self.bundles)
+    def _files(self) -> "_Files":
+        directory = resolve(self.model, self.revision, self.bundles)
+        is_card = (directory / card.FILE_NAME).is_file()
+        return _Files(directory, card.read_card(directory, self.bundles) if is_card else None)
 
-    def _card(self) -> cards.Card | None:
-        directory = self._directory()
-        return cards.read_card(directory, self.bundles) if (directory / cards.FILE_NAME).is_file() else None
-
-    def _trunk(self) -> Path:
-        """The directory of the trunk and its tokenizer."""
-        card = self._card()
-        return card.trunk if card else self._directory()
-
-    def _max_tokens(self) -> int:
-        trunk, card = self._trunk(), self._card()
-        able = _able(trunk)
-        wanted = self.max_tokens or (card.max_tokens if card else able)
+    def _max_tokens(self, files: "_Files") -> int:
+        able = _able(files.trunk)
+        wanted = self.max_tokens or (files.card.max_tokens if files.card else able)
         if wanted > able:
-            raise ModelError(f"{self.name}: max_tokens is {wanted}, and the model in {trunk} reads at most {able}.")
+            raise ModelError(f"{self.name}: max_tokens is {wanted}; the model in {files.trunk} reads at most {able}.")
         return wanted
 
-    def _readout(self) -> Readout:
-        labels, problem = self._outputs()
+    def _readout(self, files: "_Files") -> Readout:
+        labels, problem = files.labels(), files.problem()
         if problem == "multi_label_classification" or (problem == "regression" and len(labels) > 1):
             raise ModelError(f"{self.name}: heads for {problem} with {len(labels)} outputs are not supported.")
         if len(labels) == 1:
@@ -150,35 +143,50 @@ class Encoder(Classifier):
             raise ModelError(f"{self.name}: the model has no label {self.label!r}; its labels are {', '.join(labels)}.")
         return Probability(self.name, labels.index(self.label))
 
-    def _outputs(self) -> tuple[tuple[str, ...], str | None]:
-        """The labels, one for each output, and what the checkpoint calls the problem."""
-        if self._card():
-            return ("score",), "regression"
-        config = model_config(self._directory())
-        return _labels(config), config.get("problem_type")
 
-    def _head_identity(self) -> dict[str, Any]:
-        """All that turns hidden states into columns, as JSON."""
-        directory = self._directory()
-        if card := self._card():
-            return {"pooling": card.pooling, "sha256": sha256(directory / "head.safetensors")}
-        tensors, prefix = tensor_digests(directory), trunk_prefix(tensor_digests(directory))
-        trunk = {prefix + name for name in trunk_digests(directory)}
-        return {
-            "pooling": "the model's own",
-            "tensors": {name.removeprefix(prefix): digest for name, digest in tensors.items() if name not in trunk},
-            "labels": _labels(model_config(directory)),
-            "label": self.label,
-        }
+@dataclass(frozen=True)
+class _Files:
+    """The files of an encoder on this machine: a head directory with its card, or a checkpoint that is all in one."""
 
-    def _load_head(self, device: str) -> Any:
+    directory: Path
+    card: card.Card | None
+
+    @property
+    def trunk(self) -> Path:
+        """The directory of the trunk and its tokenizer."""
+        return self.card.trunk if self.card else self.directory
+
+    def labels(self) -> tuple[str, ...]:
+        """One for each output; transformers writes none when there are two that were never named."""
+        if self.card:
+            return ("score",)
+        config = model_config(self.directory)
+        if named := config.get("id2label"):
+            return tuple(named[key] for key in sorted(named, key=int))
+        return tuple(f"LABEL_{place}" for place in range(config.get("num_labels", 2)))
+
+    def problem(self) -> str | None:
+        """What the checkpoint says that its outputs mean."""
+        return "regression" if self.card else model_config(self.directory).get("problem_type")
+
+    def head_identity(self) -> dict[str, Any]:
+        """All that turns hidden states into outputs, as JSON."""
+        if self.card:
+            return {"pooling": self.card.pooling, "sha256": sha256(self.directory / "head.safetensors")}
+        tensors = tensor_digests(self.directory)
+        prefix = trunk_prefix(tensors)
+        trunk = {prefix + name for name in trunk_digests(self.directory)}
+        head = {name.removeprefix(prefix): digest for name, digest in tensors.items() if name not in trunk}
+        return {"pooling": "the model's own", "tensors": head, "labels": self.labels()}
+
+    def load_head(self, device: str) -> Any:
+        """The head on a device; imports torch."""
         from curation.inference import heads
 
-        directory = self._directory()
-        if card := self._card():
-            width = model_config(card.trunk)["hidden_size"]
-            return heads.load_linear_head(directory, card.pooling, width, device)
-        return heads.load_model_head(directory, device)
+        if self.card:
+            width = model_config(self.card.trunk)["hidden_size"]
+            return heads.load_linear_head(self.directory, self.card.pooling, width, device)
+        return heads.load_model_head(self.directory, device)
 
 
 def _load_trunk(directory: Path, device: str) -> Any:
@@ -195,10 +203,3 @@ def _able(trunk: Path) -> int:
         positions -= config.get("pad_token_id", 1) + 1
     known = [number for number in (positions, max_length(trunk)) if number is not None and number > 0]
     return min(known, default=_UNKNOWN_MAX_TOKENS)
-
-
-def _labels(config: Any) -> tuple[str, ...]:
-    """The labels in the order of the outputs; transformers writes none when there are two that were never named."""
-    if named := config.get("id2label"):
-        return tuple(named[key] for key in sorted(named, key=int))
-    return tuple(f"LABEL_{place}" for place in range(config.get("num_labels", 2)))

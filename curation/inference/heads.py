@@ -102,6 +102,14 @@ def load_model_head(directory: Path, device: str) -> ModelHead:
     return head
 
 
+class _Output(BaseModelOutputWithPooling):
+    """What a trunk returns; the caches and attentions that some models pass on are None."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+
 class _Given(torch.nn.Module):
     """Stands where a model expects its trunk: returns the hidden states that were put in, and what its pooler makes."""
 
@@ -112,8 +120,8 @@ class _Given(torch.nn.Module):
         self.activation = getattr(base, "pooler_activation", None)  # ALBERT's pooler is a bare linear layer
         self.hidden_BTD: Tensor | None = None
 
-    def forward(self, *_args: Any, **_kwargs: Any) -> BaseModelOutputWithPooling:
-        return BaseModelOutputWithPooling(last_hidden_state=self.hidden_BTD, pooler_output=self._pooled())
+    def forward(self, *_args: Any, **_kwargs: Any) -> _Output:
+        return _Output(last_hidden_state=self.hidden_BTD, pooler_output=self._pooled())
 
     def _pooled(self) -> Tensor | None:
         if self.pooler is None or self.hidden_BTD is None:
@@ -126,6 +134,7 @@ class _Given(torch.nn.Module):
 def _probe(config: Any) -> tuple[Tensor, Tensor]:
     """Two rows of ids of different lengths, which end as the model expects texts to end."""
     pad, end = config.pad_token_id or 0, getattr(config, "eos_token_id", None)
+    end = end if isinstance(end, int) and end < config.vocab_size else None
     rows = []
     for length in _PROBE_TOKENS:
         ids = [(5 + 3 * place) % config.vocab_size for place in range(length)]

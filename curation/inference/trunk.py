@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
 
 from curation.core.errors import ModelError
-from curation.inference.weights import model_config, weight_files
+from curation.inference.weights import model_config, trunk_digests, weight_files
 
 
 class Trunk:
@@ -103,7 +103,13 @@ def _first(hidden_BTD: Tensor, _mask_BT: Tensor) -> Tensor:
 
 
 def _complete(model: torch.nn.Module, missing: list[str], directory: Path) -> torch.nn.Module:
-    """The model, if it has all that hidden states need; a pooler comes after them."""
+    """The model, if it has all that hidden states need and its fingerprint covers it; a pooler comes after them."""
     if lost := [name for name in missing if not name.startswith("pooler.")]:
         raise ModelError(f"{directory}: the checkpoint lacks {len(lost)} weights of the encoder, first {lost[0]!r}.")
+    num_tensors = sum(not name.startswith("pooler.") for name, _ in model.named_parameters())
+    if num_tensors > (num_hashed := len(trunk_digests(directory))):
+        raise ModelError(
+            f"{directory}: the encoder of {type(model).__name__} has {num_tensors} tensors, {num_hashed} were found by "
+            "their names in the checkpoint; which classifiers share it cannot be told. Please report this model."
+        )
     return model

@@ -17,7 +17,8 @@ from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
 from curation.inference.files import once, read_json
 
-_EMBEDDINGS = re.compile(r"(?:^|\.)(?=(?:embeddings|embed_tokens|wte|shared)\.)")
+_EMBEDDINGS = re.compile(r"(?:^|\.)(?:embeddings|embed_tokens|wte|shared)\.")
+_INSIDE_A_TRUNK = {"embeddings", "embed_tokens", "wte", "shared", "encoder", "decoder"}
 _POOLER = "pooler."
 _BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids)$")
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
@@ -76,9 +77,9 @@ def trunk_digests(directory: Path) -> dict[str, str]:
 
 
 def trunk_prefix(names: Mapping[str, Any]) -> str:
-    """What stands before the names of a trunk's tensors: "bert." in a classifier, "" in a trunk."""
-    found = [name[: match.end()] for name in names if (match := _EMBEDDINGS.search(name))]
-    return min(found, key=len, default="")
+    """What stands before the names of a trunk's tensors: "bert." in a classifier, "" in a trunk, or in doubt."""
+    tops = {name.partition(".")[0] for name in names if _EMBEDDINGS.search(name)}
+    return "" if len(tops) != 1 or tops & _INSIDE_A_TRUNK else f"{tops.pop()}."
 
 
 def trunk_fingerprint(directory: Path) -> str:
