@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from curation.classifiers import card
 from curation.classifiers.canary import read_canary, write_canary
+from curation.classifiers.card import FILE_NAME as CARD
+from curation.classifiers.card import Card, read_card
 from curation.classifiers.source import resolve
 from curation.core.classifier import Canary, Classifier, EncoderParts, Scorer
 from curation.core.errors import ConfigError, ModelError
@@ -119,8 +120,7 @@ class Encoder(Classifier):
 
     def _files(self) -> "_Files":
         directory = resolve(self.model, self.revision, self.bundles)
-        is_card = (directory / card.FILE_NAME).is_file()
-        return _Files(directory, card.read_card(directory, self.bundles) if is_card else None)
+        return _Files(directory, read_card(directory, self.bundles) if (directory / CARD).is_file() else None)
 
     def _max_tokens(self, files: "_Files") -> int:
         able = _able(files.trunk)
@@ -149,7 +149,7 @@ class _Files:
     """The files of an encoder on this machine: a head directory with its card, or a checkpoint that is all in one."""
 
     directory: Path
-    card: card.Card | None
+    card: Card | None
 
     @property
     def trunk(self) -> Path:

@@ -102,7 +102,7 @@ def load_model_head(directory: Path, device: str) -> ModelHead:
     return head
 
 
-class _Output(BaseModelOutputWithPooling):
+class _Output(BaseModelOutputWithPooling):  # type: ignore[misc]
     """What a trunk returns; the caches and attentions that some models pass on are None."""
 
     def __getattr__(self, name: str) -> None:
