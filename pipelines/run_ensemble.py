@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from curation.core.errors import CurationError
+from curation.data.layout import Layout
 from curation.execution import lock, spec
 from curation.execution.plan import make_plan
 from curation.execution.run import MISTAKE, run
@@ -33,7 +34,7 @@ def main() -> int:
         if arguments.plan:
             make_plan(settings).say(console)
             return 0
-        with lock.hold(settings):
+        with lock.hold(Layout(settings.output).lock_json):
             plan = make_plan(settings)
             plan.say(console)
             return run(plan, console, prune=arguments.prune)

@@ -24,6 +24,12 @@ class ShardRecords:
     quarantine: Mapping[str, Any] | None
     scores: Mapping[str, Mapping[str, Any] | None]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether there are rows and all scores, of the same content."""
+        records = (self.rows, *self.scores.values())
+        return None not in records and len({record["input"] for record in records if record is not None}) == 1
+
 
 @dataclass
 class Audit:

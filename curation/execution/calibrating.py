@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from operator import add
+from operator import add, iadd
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from curation.data.layout import Layout
 from curation.data.sidecar import read_columns
 from curation.execution.spec import Pinned, RunSpec
 from curation.execution.window import run_window
+from curation.stages.tiering import TieringSpec
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part", Histogram, Refinement)
 
 _SHARDS_PER_TASK = 200
-_WEIGHT_COLUMNS = {"bytes": "n_bytes", "tokens": "n_tokens"}
+_WEIGHT_COLUMNS = {"bytes": "n_bytes", "tokens": "n_tokens"}  # "documents" all weigh 1
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ def calibrate(client: "Client", spec: RunSpec, pinned: Pinned, shards: Sequence[
 
 def first_pass(task: PassTask) -> Histogram:
     """The coarse histogram of some shards. Runs on a worker."""
-    return reduce(add, (coarse(*chunk) for chunk in _weighted_scores(task)))
+    return reduce(add, (coarse(*chunk) for chunk in _weighted_scores(task)), Histogram.empty())
 
 
 def second_pass(task: PassTask) -> Refinement:
     """The refinement of some shards. Runs on a worker."""
-    return reduce(add, (fine(*chunk, task.bins) for chunk in _weighted_scores(task)))
+    return reduce(iadd, (fine(*chunk, task.bins) for chunk in _weighted_scores(task)), Refinement.empty(task.bins))
 
 
 def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Iterable[PassTask]) -> Part:
@@ -74,15 +75,14 @@ def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any
     layout = Layout(task.spec.output)
     column = task.pinned.classifier.score_column
     for name in task.shards:
-        scores = read_columns(layout.scores(task.pinned.folder, name), [column])[column]
-        yield scores.to_numpy().astype(np.float32, copy=False), _weights(layout, name, task.spec.tiering.weights, len(scores))
+        scores = read_columns(layout.scores(task.pinned.folder, name), [column])[column].to_numpy()
+        yield scores.astype(np.float32, copy=False), _weights(layout.rows(name), task.spec.tiering, len(scores))
 
 
-def _weights(layout: Layout, name: str, weights: str, num_rows: int) -> NDArray[Any]:
-    if weights == "documents":
+def _weights(rows: str, tiering: TieringSpec, num_rows: int) -> NDArray[Any]:
+    if (column := _WEIGHT_COLUMNS.get(tiering.weights)) is None:
         return np.ones(num_rows, dtype=np.int64)
-    column = _WEIGHT_COLUMNS[weights]
-    values = read_columns(layout.rows(name), [column])[column].to_numpy()
-    if len(values) != num_rows:
-        raise ShardError(f"{name}: {num_rows} scores lie beside {len(values)} rows; delete this shard's scores and rows.")
-    return np.asarray(values)
+    weights = read_columns(rows, [column])[column].to_numpy()
+    if len(weights) != num_rows:
+        raise ShardError(f"{rows}: has {len(weights)} rows, and its scores {num_rows}; delete this shard's files.")
+    return np.asarray(weights)

@@ -47,6 +47,6 @@ def _copy(spec: RunSpec, shard: Shard, urls: Mapping[str, str], about: Mapping[s
             for tier, writer in writers.items():
                 chosen = frame[(tiers == tier) & (frame["state"] == "ok")]
                 counts[tier] += len(chosen)
-                writer.write({name: chosen[name] for name in schema.names})
+                writer.write(chosen)
         for tier, writer in writers.items():
             writer.finish(dict(about) | {"tier": tier, "num_rows": counts[tier]})

@@ -1,21 +1,18 @@
 """The plan: everything that can be known, and every mistake that can be seen, without a worker."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
-from curation import config
 from curation.calibration.thresholds import Thresholds
 from curation.core.errors import ConfigError, CurationError
 from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.data.layout import Layout
 from curation.data.shards import Shard
-from curation.execution.audit import ShardRecords, read_records
-from curation.execution.resume import Inputs, divide
-from curation.execution.scoring import ScoreTask
+from curation.execution.missing import Missing, find_missing
+from curation.execution.resume import Division, divide
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.groups import groups
 
@@ -29,13 +26,10 @@ class Plan:
 
     spec: RunSpec
     found: Found
-    inputs: Inputs
-    shards: tuple[Shard, ...]
+    division: Division
     pinned: tuple[Pinned, ...]
     groups: tuple[str, ...]
-    tasks: tuple[ScoreTask, ...]
-    reasons: Mapping[str, int]
-    orphans: tuple[str, ...]
+    missing: Missing
     frozen: Thresholds | None
     notes: tuple[str, ...]
 
@@ -43,6 +37,11 @@ class Plan:
     def layout(self) -> Layout:
         """The run directory."""
         return Layout(self.spec.output)
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """All shards, those that are done included, in order."""
+        return self.division.shards
 
     @property
     def used(self) -> tuple[Pinned, ...]:
@@ -65,10 +64,11 @@ class Plan:
             yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{canary}"
         yield from self.groups
         yield f"thresholds: {self._thresholds()}"
-        yield f"output: {self.spec.output}, done already: {len(self.shards) - len(self.tasks):,} of {len(self.shards):,} shards"
-        for reason, count in self.reasons.items():
-            yield f"to do: {count:,} shards: {reason}"
-        yield from _listed("orphan (--prune deletes it)", self.orphans)
+        num_done = len(self.shards) - len(self.missing.tasks)
+        yield f"output: {self.spec.output}, scored already: {num_done:,} of {len(self.shards):,} shards"
+        yield from (f"to do: {count:,} shards: {reason}" for reason, count in self.missing.reasons.items())
+        yield from _listed("unreadable", self.division.unreadable)
+        yield from _listed("orphan (--prune deletes it)", self.missing.orphans)
         yield from (f"note: {note}" for note in self.notes)
 
     def _thresholds(self) -> str:
@@ -86,22 +86,19 @@ def make_plan(spec: RunSpec) -> Plan:
     found = find(spec.input)
     mistakes += found.mistakes
     layout = Layout(spec.output)
-    inputs, shards, shard_mistakes = divide(layout, found.files, spec.input)
-    mistakes += shard_mistakes
+    division = divide(layout, found.files, spec.input)
+    mistakes += division.mistakes
     mistakes += _disk_mistakes(spec, sum(file.num_bytes for file in found.files))
     if mistakes:
         raise ConfigError(*mistakes)
-    tasks, reasons = _tasks(spec, read_records(layout, shards, pinned), pinned, inputs)
+    missing = find_missing(spec, division, pinned)
     return Plan(
         spec=spec,
         found=found,
-        inputs=inputs,
-        shards=shards,
+        division=division,
         pinned=pinned,
         groups=tuple(groups(spec.classifier).lines()),
-        tasks=tasks,
-        reasons=reasons,
-        orphans=tuple(_orphans(layout, shards, pinned)),
+        missing=missing,
         frozen=frozen,
         notes=tuple(_notes(spec, frozen)),
     )
@@ -142,58 +139,6 @@ def _disk_mistakes(spec: RunSpec, input_bytes: int) -> Iterator[str]:
     need = int(input_bytes * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
     if free is not None and free < need:
         yield f"output: {spec.output} has {free:,} bytes free; this run writes about {need:,}. Choose another place."
-
-
-def _tasks(
-    spec: RunSpec, records: Sequence[ShardRecords], pinned: tuple[Pinned, ...], inputs: Inputs
-) -> tuple[tuple[ScoreTask, ...], Mapping[str, int]]:
-    """What is missing or stale, the largest shards first, and how many shards for which reason."""
-    tasks = []
-    reasons: Counter[str] = Counter()
-    for each in records:
-        rows = _stale_rows(spec, each, inputs)
-        stale = {one: reason for one in pinned if (reason := _stale_scores(spec, each, one, inputs))}
-        if rows or stale:
-            reasons.update({rows or "", *stale.values()} - {""})
-            tasks.append(ScoreTask(spec, each.shard, tuple(stale), writes_rows=bool(rows)))
-    tasks.sort(key=lambda task: (-task.shard.num_bytes, task.shard.name))
-    return tuple(tasks), dict(reasons)
-
-
-def _stale_rows(spec: RunSpec, records: ShardRecords, inputs: Inputs) -> str:
-    """Why rows/ of a shard must be written; "" when it is as wanted."""
-    rows = records.rows
-    if rows is None:
-        return "rows are missing"
-    if not inputs.agree(records.shard, rows["input"]):
-        return "input content changed"
-    if rows["reading"] != spec.rows_identity():
-        return "id_column, text_column, carry, where or tokens changed"
-    quarantined = 0 if records.quarantine is None else records.quarantine["num_rows"]
-    return "" if quarantined == rows["quarantined"] else "quarantine is missing"
-
-
-def _stale_scores(spec: RunSpec, records: ShardRecords, pinned: Pinned, inputs: Inputs) -> str:
-    """Why a classifier must score a shard; "" when its scores are as wanted."""
-    scores = records.scores[pinned.name]
-    if scores is None:
-        return f"scores of {pinned.name} are missing"
-    if not inputs.agree(records.shard, scores["input"]):
-        return "input content changed"
-    if scores["classifier"] != pinned.fingerprint:
-        return f"fingerprint of {pinned.name} changed"
-    return "" if scores["text"] == spec.text_identity() else "text_column or where changed"
-
-
-def _orphans(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> Iterator[str]:
-    """Files in the run directory that no shard and no classifier of this run accounts for."""
-    names = {shard.name for shard in shards}
-    folders = {each.folder for each in pinned}
-    for top in ("rows", "quarantine", "scores", "tierings/default/tiers"):
-        for name in storage.list_files(storage.join(layout.root, top)):
-            folder, _, rest = name.partition("/") if top == "scores" else ("", "", name)
-            if rest.removesuffix(".parquet") not in names or (top == "scores" and folder not in folders):
-                yield f"{top}/{name}"
 
 
 def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:

@@ -1,22 +1,26 @@
 """A run from plan to tier table: score what is missing, calibrate, tier, audit."""
 
+import json
 import signal
 import time
-from collections.abc import Iterator
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from curation import config
 from curation.calibration.thresholds import Thresholds
-from curation.core.errors import ConfigError, CurationError
 from curation.core.fingerprint import canonical_json, fingerprint
 from curation.data import storage
-from curation.data.shards import write_inputs, write_shards
+from curation.data.fingerprints import write_inputs
+from curation.data.shards import Shard, write_shards
 from curation.data.sidecar import read_record
-from curation.execution.audit import Audit, ShardRecords, audit, read_records
+from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
 from curation.execution.cluster import connect
 from curation.execution.log import RunLog
@@ -41,6 +45,7 @@ class Stopping:
         self.asked = False
 
     def __call__(self) -> bool:
+        """Whether nothing more is to be begun."""
         return self.asked
 
     def ask(self, number: int, frame: FrameType | None) -> None:
@@ -63,26 +68,26 @@ def stop_on_signals() -> Iterator[Stopping]:
             signal.signal(number, handler)
 
 
-def run(plan: Plan, console: Console) -> int:
+def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     """Carry out a plan; the caller holds the run directory's lock. Gives the exit code.
 
-    Raises ModelError when a worker cannot load its replica or a canary fails, ClusterError when the cluster is lost.
+    With `prune`, files that no shard and no classifier accounts for are deleted first. Raises ModelError when a worker
+    cannot load its replica or a canary fails, ClusterError when the cluster is lost, ShardError when calibration cannot
+    read what was written.
     """
-    with RunLog(plan.layout) as log, stop_on_signals() as stopping:
-        log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.tasks))
-        _write_plan(plan)
+    layout = plan.layout
+    storage.sweep_scratch(layout.root)
+    with RunLog(layout) as log, stop_on_signals() as stopping:
+        log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
+        storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
+        write_shards(layout.shards, plan.shards)
+        write_inputs(layout.inputs_json, plan.division.inputs)
+        for orphan in plan.missing.orphans if prune else ():
+            storage.remove(storage.join(layout.root, orphan))
         with connect(plan.spec.cluster, plan.spec.scoring.compute_threads) as client:
             code = _Run(plan, client, console, log, stopping).carry_out()
         log.event("end", exit_code=code)
         return code
-
-
-def _write_plan(plan: Plan) -> None:
-    layout = plan.layout
-    storage.sweep_scratch(layout.root)
-    storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
-    write_shards(layout.shards, plan.shards)
-    write_inputs(layout.inputs_json, plan.inputs)
 
 
 class _Run:
@@ -94,23 +99,29 @@ class _Run:
         self.log = log
         self.stopping = stopping
         self.failed: dict[str, str] = {}
+        self.scored_now: Counter[str] = Counter()
 
     def carry_out(self) -> int:
-        seconds = self._score()
+        start = time.monotonic()
+        if self.plan.missing.tasks:
+            self._warm()
+            self._score()
+        scoring_s = time.monotonic() - start
         if self.stopping():
             return self._stopped()
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
+        recorded = {each.shard.name: each.rows["input"] for each in records if each.rows is not None}
+        write_inputs(self.plan.layout.inputs_json, self.plan.division.learn(recorded))
         found = audit(records, self.failed)
-        summary = Summary(self.plan, found, self.failed, seconds)
-        complete = [each for each in records if each.shard.name not in self.failed and each.rows is not None]
-        if len(complete) < len(records) and not self.spec.tiering.allow_partial:
-            summary.say_waiting(self.console)
-        elif complete:
-            self._tier(complete, partial=len(complete) < len(records))
+        complete = [each for each in records if each.shard.name not in self.failed and each.is_complete]
+        tiers: list[Mapping[str, Any]] = []
+        if complete and (len(complete) == len(records) or self.spec.tiering.allow_partial):
+            tiers = self._tier(complete, partial=len(complete) < len(records))
             if self.stopping():
                 return self._stopped()
-            summary.say_tiers(self.console, [self._tiers_record(each) for each in complete])
-        summary.write(self.plan.layout)
+        summary = Summary(self.plan, found, self.failed, self.scored_now, scoring_s)
+        summary.write(tiers)
+        summary.say(self.console, tiers)
         return INCOMPLETE if self.failed or found.problems else RECONCILED
 
     def _stopped(self) -> int:
@@ -119,64 +130,66 @@ class _Run:
 
     def _warm(self) -> None:
         """Load every worker's replica before the first shard, so that a bad checkpoint costs no shard."""
-        needed = tuple(each for each in self.plan.pinned if any(each in task.classifiers for task in self.plan.tasks))
+        needed = tuple(
+            each for each in self.plan.pinned if any(each in task.pinned for task in self.plan.missing.tasks)
+        )
         workers = list(self.client.scheduler_info(n_workers=-1)["workers"])
         futures = [
-            self.client.submit(warm, self.spec, needed, workers=[worker], key=f"warm-{worker}-{time.monotonic_ns()}")
+            self.client.submit(warm, self.spec, needed, workers=[worker], key=f"warm-{uuid.uuid4().hex}")
             for worker in workers
         ]
         for worker, build in zip(workers, self.client.gather(futures), strict=True):
-            self.log.event("warm", worker=worker, torch=build)
+            self.log.event("warm", worker=worker, build=build)
 
-    def _score(self) -> float:
-        """Score what is missing; gives the seconds it took."""
-        if not self.plan.tasks:
-            return 0.0
-        self._warm()
-        start = time.monotonic()
-        total = sum(task.shard.num_bytes for task in self.plan.tasks)
-        with progress("scoring", total, self.console) as advance:
-            for outcome in run_window(self.client, score_shard, self.plan.tasks, self._stop_scoring):
+    def _score(self) -> None:
+        tasks = self.plan.missing.tasks
+        with progress("scoring", sum(task.shard.num_bytes for task in tasks), self.console) as advance:
+            for outcome in run_window(self.client, score_shard, tasks, self._has_enough):
                 shard, done = outcome.item.shard, outcome.result
                 if done is None:
-                    self.failed[shard.name] = outcome.error
-                    self.log.event("failed", shard=shard.name, attempts=outcome.attempts, error=outcome.error)
+                    self._fail(shard, outcome.error)
                     advance(shard.num_bytes, num_failed=1)
                 else:
-                    self.log.event("scored", shard=shard.name, documents=done.num_documents, seconds=done.seconds)
+                    self.log.event("scored", shard=shard.name, **asdict(done))
+                    self.scored_now.update(documents=done.num_documents, tokens=done.num_tokens)
                     advance(shard.num_bytes, done.num_documents, done.num_tokens)
-        return time.monotonic() - start
 
-    def _stop_scoring(self) -> bool:
+    def _has_enough(self) -> bool:
         return self.stopping() or len(self.failed) >= self.spec.max_failures
 
-    def _tier(self, complete: list[ShardRecords], *, partial: bool) -> None:
-        thresholds = self._thresholds(complete, partial=partial)
-        opinion = Opinion.of(self.spec, self.plan.pinned, thresholds)
-        storage.write_bytes(self.plan.layout.spec(NAME), canonical_json(config.dump(self.spec.tiering)))
+    def _fail(self, shard: Shard, error: str) -> None:
+        self.failed[shard.name] = error
+        self.log.event("failed", shard=shard.name, error=error)
+
+    def _tier(self, complete: Sequence[ShardRecords], *, partial: bool) -> list[Mapping[str, Any]]:
+        """Calibrate and tier these shards; gives the records of their tiers."""
+        layout = self.plan.layout
+        opinion = Opinion.of(self.spec, self.plan.pinned, self._thresholds(complete, partial=partial))
+        storage.write_bytes(layout.spec(NAME), canonical_json(config.dump(self.spec.tiering)))
         tasks = [TierTask(self.spec, self.plan.pinned, opinion, each.shard) for each in complete]
         with progress("tiering", sum(each.shard.num_bytes for each in complete), self.console) as advance:
             for outcome in run_window(self.client, tier_shard, tasks, self.stopping):
-                advance(outcome.item.shard.num_bytes, num_failed=bool(outcome.error))
                 if outcome.error:
-                    self.failed[outcome.item.shard.name] = outcome.error
-                    self.log.event("failed", shard=outcome.item.shard.name, error=outcome.error)
+                    self._fail(outcome.item.shard, outcome.error)
+                advance(outcome.item.shard.num_bytes, num_failed=1 if outcome.error else 0)
+        records = (read_record(layout.tiers(NAME, task.shard.name)) for task in tasks)
+        return [record for record in records if record is not None and record["opinion"] == opinion.identity]
 
-    def _thresholds(self, complete: list[ShardRecords], *, partial: bool) -> Thresholds:
-        """The frozen ones, or those that the scores give; what is there and follows from the same scores is kept."""
+    def _thresholds(self, complete: Sequence[ShardRecords], *, partial: bool) -> Thresholds:
+        """The frozen ones, or what the scores give; those that are there and follow from the same scores are kept."""
         url = self.plan.layout.thresholds(NAME)
-        if self.plan.frozen is not None:
-            thresholds = self.plan.frozen
-        else:
-            used = self.plan.used
-            scores = [[each.shard.name, each.scores[pinned.name]] for each in complete for pinned in used]
-            rows = [[each.shard.name, each.rows] for each in complete]
-            made_of = canonical_json({"weights": self.spec.tiering.weights, "scores": fingerprint([rows, scores])})
-            kept = Thresholds.read(url)
-            if kept is not None and kept.run == made_of.decode():
+        thresholds = self.plan.frozen
+        if thresholds is None:
+            scores = [[each.shard.name, each.rows, each.scores] for each in complete]
+            made_of = {"weights": self.spec.tiering.weights, "scores": fingerprint(scores)}
+            if (kept := _read_thresholds(url)) and kept.run and json.loads(kept.run) == made_of:
                 return kept
             names = [each.shard.name for each in complete]
-            cuts = tuple(calibrate(self.client, self.spec, pinned, names) for pinned in used)
-            thresholds = Thresholds(cuts, partial=partial, run=made_of.decode())
+            cuts = tuple(calibrate(self.client, self.spec, pinned, names) for pinned in self.plan.used)
+            thresholds = Thresholds(cuts, partial=partial, run=canonical_json(made_of).decode())
         storage.write_bytes(url, thresholds.to_json().encode())
         return thresholds
+
+
+def _read_thresholds(url: str) -> Thresholds | None:
+    return Thresholds.from_json(storage.read_bytes(url), url) if storage.exists(url) else None

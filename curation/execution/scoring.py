@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-import numpy as np
-import pandas as pd
-
 from curation.data import storage
 from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
 from curation.data.reader import Partition, Reader, read
+from curation.data.rows import Quarantined
 from curation.data.shards import Shard
 from curation.data.sidecar import SidecarWriter
 from curation.execution.spec import Pinned, RunSpec
@@ -95,14 +93,14 @@ class _Sidecars:
         frame = partition.frame
         ok = frame["state"] == "ok"
         scored = self.score(frame.assign(text=frame["text"].where(ok)))
-        for each, sidecar in self.scores.items():
-            sidecar.write({name: scored[name] for name in ("position", *each.classifier.columns)})
+        for sidecar in self.scores.values():
+            sidecar.write(scored)
         if partition.quarantined:
             self._write_quarantine(partition.quarantined)
         if self.rows is not None:
-            rows = _rows(frame, self.task.spec)
-            self.num_tokens += int(rows["n_tokens"][ok].sum())
-            self.rows.write({name: rows[name] for name in rows.columns})
+            num_tokens = count_tokens(self.task.spec.tokens, frame["text"].tolist(), frame["n_bytes"].to_numpy())
+            self.num_tokens += int(num_tokens[ok].sum())
+            self.rows.write(frame.assign(n_tokens=num_tokens))
 
     def _write_quarantine(self, rows: Sequence[Quarantined]) -> None:
         if self.quarantine is None:
@@ -110,7 +108,7 @@ class _Sidecars:
         self.quarantine.write(dict(zip(Quarantined._fields, zip(*rows, strict=True), strict=True)))
 
     def finish(self, reader: Reader) -> None:
-        """Say what was written; the files appear when the stack ends, each complete, so a kill between loses nothing."""
+        """Say what was written; the files appear when the stack ends, each complete in itself."""
         spec, counts = self.task.spec, reader.counts
         num_rows = counts.ok + counts.blank + counts.not_selected
         about = {"shard": self.task.shard.name, "input": reader.fingerprint}
@@ -125,15 +123,3 @@ class _Sidecars:
         if self.rows is not None:
             facts = {"kind": "rows", "reading": spec.rows_identity(), "tokens": spec.tokens.how}
             self.rows.finish(about | facts | {"num_rows": num_rows} | asdict(counts))
-
-
-def _rows(frame: pd.DataFrame, spec: RunSpec) -> pd.DataFrame:
-    """The columns of rows/: the frame without its text, and what was measured of the text."""
-    texts = frame["text"].tolist()
-    num_bytes = np.array([len(text.encode()) for text in texts], dtype=np.int64)
-    measured = {
-        "n_bytes": num_bytes,
-        "n_chars": np.array([len(text) for text in texts], dtype=np.int64),
-        "n_tokens": count_tokens(spec.tokens, texts, num_bytes),
-    }
-    return frame.drop(columns="text").assign(**measured)

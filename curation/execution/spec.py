@@ -1,5 +1,6 @@
 """A whole config as one value."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from curation import classifiers, config
 from curation.core.classifier import Classifier
 from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
-from curation.data.inputs import InputSpec
+from curation.data.inputs import RESERVED, InputSpec
 from curation.data.layout import classifier_folder
 from curation.data.reader import where_mistakes
 from curation.execution.cluster import ClusterSpec
@@ -16,7 +17,9 @@ from curation.inference.replica import ScoringSpec
 from curation.inference.tokens import TokensSpec
 from curation.stages.tiering import TieringSpec
 
-KINDS = {Classifier: classifiers.kind}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+KINDS: config.Kinds = {Classifier: classifiers.kind}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,17 @@ class RunSpec:
         """Everything that is wrong with the settings themselves, without looking at input or models."""
         names = [classifier.name for classifier in self.classifier]
         found = [f"classifier.{name}: two classifiers have this name." for name in sorted(_twice(names))]
+        taken = {*RESERVED, *self.input.carried, "quality", "tier"}
+        found += [
+            f"classifier.{name}: its score column would be one that every row has already; rename it."
+            for name in names
+            if name in taken
+        ]
+        found += [
+            f"classifier.{name}: names a folder and a column: letters, digits, dots, hyphens and underscores only."
+            for name in names
+            if not _NAME.fullmatch(name)
+        ]
         if not names:
             found.append("classifier: a run needs at least one [[classifier]] table.")
         if self.max_failures < 1:

@@ -55,10 +55,13 @@ class Summary:
         weight = self.plan.spec.tiering.weights
         all_weight = sum(total[weight] for total in totals.values())
         table = Table(title="tiers", title_justify="left")
-        for heading in ("tier", "quality", "documents", "bytes", f"tokens ({self.plan.spec.tokens.how})", f"share of {weight}"):
-            table.add_column(heading, justify="left" if heading == "tier" else "right")
-        ranges = [(name, f"{low}–{high}" if low < high else f"{low}") for name, (low, high) in self.plan.spec.tiering.tiers]
-        for name, buckets in [*ranges, (UNSCORED, "−1")]:
+        table.add_column("tier")
+        for heading in ("quality", "documents", "bytes", "tokens", f"share of {weight}"):
+            table.add_column(heading, justify="right")
+        ranges = [
+            (name, f"{low} to {high}" if low < high else f"{low}") for name, (low, high) in self.plan.spec.tiering.tiers
+        ]
+        for name, buckets in [*ranges, (UNSCORED, "-1")]:
             total = totals.get(name, Counter())
             share = total[weight] / all_weight if all_weight else 0.0
             counts = (f"{total[key]:,}" for key in ("documents", "bytes", "tokens"))

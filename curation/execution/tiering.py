@@ -69,11 +69,11 @@ def tier_shard(task: TierTask) -> None:
 def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
     layout, name = Layout(task.spec.output), task.shard.name
     rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas()
-    scored = append(rows, _scores(task, rows["position"]), {column: "float32" for column in task.opinion.pipeline.reads})
+    scored = append(rows, _scores(task, rows["position"]), dict.fromkeys(task.opinion.pipeline.reads, "float32"))
     tiered = task.opinion.pipeline(scored)
     record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
     with SidecarWriter(layout.tiers(NAME, name), columns_schema(task.opinion.pipeline.adds)) as writer:
-        writer.write({name: tiered[name] for name in ("position", *task.opinion.pipeline.adds)})
+        writer.write(tiered)
         writer.finish(record)
     return record
 
@@ -96,5 +96,7 @@ def _scores(task: TierTask, positions: "pd.Series[Any]") -> dict[str, Any]:
 def _totals(tiered: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Documents, bytes and tokens of each tier; rows that were not selected are no documents of it."""
     selected = tiered[tiered["state"] != "not_selected"]
-    totals = selected.groupby("tier").agg(documents=("position", "size"), bytes=("n_bytes", "sum"), tokens=("n_tokens", "sum"))
-    return {str(tier): {key: int(value) for key, value in total.items()} for tier, total in totals.iterrows()}
+    totals = selected.groupby("tier").agg(
+        documents=("position", "size"), bytes=("n_bytes", "sum"), tokens=("n_tokens", "sum")
+    )
+    return {str(tier): {str(key): int(value) for key, value in total.items()} for tier, total in totals.iterrows()}

@@ -7,8 +7,10 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 
 from curation import classifiers, config
 from curation.execution import spec
@@ -31,19 +33,33 @@ SENTENCES = (
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Tables of tiny classifiers by name: two encoders with their own weights, and a fastText model."""
+    """Tables of tiny classifiers by name: three encoders, of which `other` has weights of its own, and a fastText model."""
     tables = {}
-    for name, kind in (("edu", "encoder"), ("quality", "encoder"), ("keep", "fasttext")):
-        recipe = classifiers.kind(kind).tiny(tmp_path_factory.mktemp(name))
+    for name, kind in (("edu", "encoder"), ("same", "encoder"), ("other", "encoder"), ("keep", "fasttext")):
+        folder = tmp_path_factory.mktemp(name)
+        recipe = classifiers.kind(kind).tiny(folder)
         tables[name] = config.dump(recipe) | {"name": name}
+        if name == "other":
+            change_weights(folder)
     return tables
+
+
+def change_weights(folder):
+    """Make another model of the one in a folder, without a canary."""
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value * np.float32(1.5) for name, value in weights.items()}, folder / "model.safetensors")
+    (folder / "canary.json").unlink()
 
 
 def documents(num_documents, start=0):
     """Documents of one file: sentences in turn, repeated to different lengths."""
     for number in range(start, start + num_documents):
         sentence = SENTENCES[number % len(SENTENCES)]
-        yield {"id": f"doc-{number}", "text": " ".join([sentence] * (1 + number % 5)), "url": f"https://{number % 9}.example/"}
+        yield {
+            "id": f"doc-{number}",
+            "text": " ".join([sentence] * (1 + number % 5)),
+            "url": f"https://{number % 9}.example/",
+        }
 
 
 def write_jsonl(path, rows):

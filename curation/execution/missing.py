@@ -1,0 +1,89 @@
+"""What a run still has to do, and why: the difference between what the plan needs and what records say."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from curation.data import storage
+from curation.data.layout import Layout
+from curation.data.shards import Shard
+from curation.execution.audit import ShardRecords, read_records
+from curation.execution.resume import Division
+from curation.execution.scoring import ScoreTask
+from curation.execution.spec import Pinned, RunSpec
+
+_FOLDERS = ("rows", "quarantine", "scores", "tierings/default/tiers")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The tasks, the largest shards first; how many shards for which reason; and files that nothing accounts for."""
+
+    tasks: tuple[ScoreTask, ...]
+    reasons: Mapping[str, int]
+    orphans: tuple[str, ...]
+
+
+def find_missing(spec: RunSpec, division: Division, pinned: tuple[Pinned, ...]) -> Missing:
+    """Compare what the shards of a run need with what lies in its directory."""
+    layout = Layout(spec.output)
+    orphans = tuple(_orphans(layout, division.shards, pinned))
+    former = _former_fingerprints(orphans, pinned)
+    tasks = []
+    reasons: Counter[str] = Counter()
+    for each in read_records(layout, division.shards, pinned):
+        rows = _stale_rows(spec, each, division)
+        scores = {one: _stale_scores(spec, each, one, division, former) for one in pinned}
+        stale = {one: reason for one, reason in scores.items() if reason}
+        if rows or stale:
+            reasons.update({reason for reason in (rows, *stale.values()) if reason})
+            tasks.append(ScoreTask(spec, each.shard, tuple(stale), writes_rows=bool(rows)))
+    tasks.sort(key=lambda task: (-task.shard.num_bytes, task.shard.name))
+    return Missing(tuple(tasks), dict(sorted(reasons.items())), orphans)
+
+
+def _stale_rows(spec: RunSpec, records: ShardRecords, division: Division) -> str:
+    """Why rows/ of a shard must be written; "" when it is as wanted."""
+    rows = records.rows
+    if rows is None:
+        return "rows are missing"
+    if not division.agrees(records.shard, rows["input"]):
+        return "input content changed"
+    if rows["reading"] != spec.rows_identity():
+        return "id_column, text_column, carry, where or tokens changed"
+    quarantined = 0 if records.quarantine is None else records.quarantine["num_rows"]
+    return "" if quarantined == rows["quarantined"] else "quarantine is missing"
+
+
+def _stale_scores(
+    spec: RunSpec, records: ShardRecords, pinned: Pinned, division: Division, former: Mapping[str, str]
+) -> str:
+    """Why a classifier must score a shard; "" when its scores are as wanted."""
+    name, scores = pinned.name, records.scores[pinned.name]
+    if scores is None or scores["classifier"] != pinned.fingerprint:
+        if name in former:
+            return f"fingerprint of {name} changed from {former[name]} to {pinned.fingerprint[:8]}"
+        return f"scores of {name} are missing"
+    if not division.agrees(records.shard, scores["input"]):
+        return "input content changed"
+    return "" if scores["text"] == spec.text_identity() else "text_column or where changed"
+
+
+def _orphans(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> Iterator[str]:
+    """Files that no shard and no classifier of this run accounts for, relative to the run directory."""
+    names = {f"{shard.name}.parquet" for shard in shards}
+    folders = {each.folder for each in pinned}
+    for top in _FOLDERS:
+        for name in storage.list_files(storage.join(layout.root, top)):
+            folder, _, rest = name.partition("/") if top == "scores" else ("", "", name)
+            if rest not in names or (top == "scores" and folder not in folders):
+                yield f"{top}/{name}"
+
+
+def _former_fingerprints(orphans: Sequence[str], pinned: Sequence[Pinned]) -> Mapping[str, str]:
+    """Classifier → the short fingerprint under which it has scored here before, if it was another one."""
+    folders = {orphan.split("/")[1] for orphan in orphans if orphan.startswith("scores/")}
+    names = {each.name for each in pinned}
+    matches = (re.fullmatch(r"(.+)-([0-9a-f]{8})", folder) for folder in sorted(folders))
+    return {match[1]: match[2] for match in matches if match and match[1] in names}
