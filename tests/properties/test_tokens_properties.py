@@ -8,13 +8,14 @@ from tokenizers import Tokenizer as Backend
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from curation.classifiers import tiny_bert
+from curation.inference import precut
 from curation.inference.tokens import Tokenizer
 
 PIECES = (
-    "water", "the", "x" * 40, "y" * 10_000, "水车在河边转动", "한국어", "река", "نهر", "हिन्दी", "ไทย", "Ångström", "ΣΑΣ",
-    "e\u0301", "\u0301", "\u0345", "\u200b", "\u200d", "\U0001f9ee", "\U0001f468\u200d\U0001f469", "\ufe0f", "İ", "ŉ",
-    "\x00", "\x07", "\x1f", "\x7f", "\x85", "\u2028", "\u00a0", "\u3000", "\ufeff", "\u0600", "\u0e33", "\uff9e",
-    "[SEP]", "[CLS]", "<mask>", "</s>", "▁", "##ing", "it's", "3.14", "--", "http://a.b/c?d=e", "\ufffd", "¨", "ﬁ", "①",
+    "water", "the", "x" * 40, "y" * 10_000, "水车在河边转动", "한국어", "река", "نهر", "हिन्दी", "ไทย", "Ångström",
+    "ΣΑΣ", "e\u0301", "\u0301", "\u0345", "\u200b", "\u200d", "\U0001f9ee", "\U0001f468\u200d\U0001f469", "İ", "ŉ",
+    "\ufe0f", "\x00", "\x07", "\x1f", "\x7f", "\x85", "\u2028", "\u00a0", "\u3000", "\ufeff", "\u0600", "\u0e33",
+    "\uff9e", "[SEP]", "[CLS]", "<mask>", "</s>", "▁", "##ing", "it's", "3.14", "--", "http://a.b/c?d=e", "¨", "ﬁ", "①",
 )  # fmt: skip
 GAPS = (" ", " ", " ", "  ", "\n", "\t", "\r\n", "\u00a0", "", " \u0301", "\u200d ", " " * 300)
 MAX_CONTENT = 5
@@ -55,3 +56,14 @@ def test_the_first_ids_equal_those_of_the_uncut_text(pair, batch):
     whole = [reference(text, add_special_tokens=False, verbose=False)["input_ids"] for text in batch]
     assert [tokens.of(i).tolist() for i in range(len(batch))] == [ids[:MAX_CONTENT] for ids in whole]
     assert tokens.truncated.tolist() == [len(ids) > MAX_CONTENT for ids in whole]
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=texts | anything, max_chars=st.integers(1, 120))
+def test_the_ids_of_a_cut_text_are_the_first_ids_of_the_whole(pair, text, max_chars):
+    _, reference = pair
+    cut, whole = (
+        reference(each, add_special_tokens=False, verbose=False)["input_ids"]
+        for each in (precut.cut(text, max_chars), text)
+    )
+    assert whole[: len(cut)] == cut
