@@ -1,0 +1,215 @@
+"""Models from the hub into bundles, ahead of every run. Nothing else in this project asks a hub.
+
+A bundle appears under its name when it is complete: every file has the hash that the hub lists, and the scorer of this
+project reproduces what the plain library gives on the texts of its canary.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from curation.classifiers import canary, card, hub, source
+from curation.classifiers.bundle import differences, folder_name, read_bundle, write_bundle
+from curation.classifiers.encoder import Encoder
+from curation.classifiers.fasttext import FastText
+from curation.classifiers.measure import measure_canary
+from curation.core.classifier import Classifier
+from curation.core.errors import ConfigError, ModelError
+from curation.data import storage
+from curation.inference.files import read_json
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_PAPERS = ("README.md", "LICENSE*", "NOTICE*")
+_WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors")
+_FILES = {
+    Encoder: (
+        "config.json", *_WEIGHTS, "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+        "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
+        "sentencepiece.bpe.model", "spm.model", "spiece.model", "tokenizer.model",
+    ),
+    FastText: ("*.bin", "*.ftz"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A bundle that classifiers of a config need: as their model (`users`), or as the trunk of a head of ours.
+
+    `revision` is a commit hash, or "" for whatever is there, or else for the newest.
+    """
+
+    model: str
+    revision: str
+    bundles: str
+    kind: type[Classifier]
+    users: tuple[Encoder | FastText, ...]
+
+    def folders(self) -> list[Path]:
+        """The bundles that are there and would do."""
+        return source.bundles_of(self.model, self.revision, storage.local_path(self.bundles))
+
+
+def wanted(classifiers: Sequence[Classifier], into: str = "") -> list[Wanted]:
+    """What classifiers take from the hub: into their own `bundles`, or all into one folder.
+
+    Raises ConfigError when a revision is not a commit hash: any other name may mean another model tomorrow.
+    """
+    users: dict[tuple[str, str, str, type[Classifier]], list[Encoder | FastText]] = {}
+    mistakes = []
+    for each in classifiers:
+        if not isinstance(each, Encoder | FastText):
+            continue
+        own = source.is_hub_id(each.model)
+        model, revision = (each.model, each.revision) if own else _trunk(each)
+        if revision and not _COMMIT.fullmatch(revision):
+            mistakes.append(
+                f"classifier.{each.name}: revision {revision!r} of {model} is not a commit hash (40 hexadecimal "
+                "digits). Leave it out: fetching then finds the newest and prints its hash, to be written there."
+            )
+        if model:
+            users.setdefault((model, revision, into or each.bundles, type(each)), []).extend([each] if own else [])
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return [Wanted(*key, tuple(each)) for key, each in users.items()]
+
+
+def fetch(needs: Sequence[Wanted], say: Callable[[str], None]) -> dict[Wanted, Path]:
+    """The bundles that are wanted, after fetching those that are not there; `say` gets a line for each.
+
+    The hub is asked about all of them before anything is downloaded. Raises ConfigError with all mistakes that show
+    then, ModelError when one cannot be fetched after all; what was complete by then stays.
+    """
+    there: dict[Wanted, Path] = {}
+    offers: dict[Wanted, hub.Repository] = {}
+    mistakes = []
+    for need in needs:
+        try:
+            if need.folders():
+                there[need] = source.resolve(need.model, need.revision, need.bundles)
+            else:
+                offers[need] = _offer(need)
+        except ModelError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError(*dict.fromkeys(mistakes))
+    for need, folder in there.items():
+        say(f"{need.model}: is complete in {folder}, nothing was fetched")
+    return there | {need: _deliver(need, offer, say) for need, offer in offers.items()}
+
+
+def damages(need: Wanted) -> list[str]:
+    """What is wrong with the bundles that are there, a line for each file; reads all of them and asks nobody."""
+    if not (folders := need.folders()):
+        return [f"{need.model}: {f'revision {need.revision}' if need.revision else 'it'} is not in {need.bundles}"]
+    return [f"{folder}: {difference}" for folder in folders for difference in differences(folder)]
+
+
+def pins(fetched: Mapping[Wanted, Path]) -> Iterator[str]:
+    """The lines of a config that name exactly what was fetched, for the classifiers that do not yet."""
+    for need, folder in fetched.items():
+        revision = read_bundle(folder).revision
+        for user in need.users:
+            changed = {"revision": (user.revision, revision), "bundles": (user.bundles, need.bundles)}
+            lines = [f"{key} = {json.dumps(new)}" for key, (old, new) in changed.items() if old != new]
+            yield from [f"# classifier {user.name}", *lines] if lines else []
+
+
+def _trunk(classifier: Encoder | FastText) -> tuple[str, str]:
+    """The trunk, and its revision, that a head directory of ours takes from the hub; "" if it takes none."""
+    folder = source.resolve(classifier.model, classifier.revision, classifier.bundles)
+    if not (path := folder / card.FILE_NAME).is_file():
+        return "", ""
+    content = read_json(path)
+    named = str(content.get("trunk", ""))
+    if (folder / named).is_dir() or not source.is_hub_id(named):
+        return "", ""
+    return named, str(content.get("trunk_revision", ""))
+
+
+def _offer(need: Wanted) -> hub.Repository:
+    """What the hub has of what is wanted: the files that are needed and no others."""
+    repository = hub.ask(need.model, need.revision)
+    patterns = (*_FILES[need.kind], *_PAPERS)
+    top = {name: each for name, each in repository.files.items() if "/" not in name and not name.startswith(".")}
+    files = {name: each for name, each in top.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    _check_kind(need, set(files), set(repository.files))
+    offer = replace(repository, files=files)
+    num_bytes = sum(file.num_bytes for file in files.values())
+    free = storage.free_bytes(need.bundles)
+    if free is not None and free < num_bytes:
+        raise ModelError(
+            f"Model {need.model!r}: needs {num_bytes:,} bytes, and {need.bundles} has {free:,} free. Free some space "
+            "or choose another --into."
+        )
+    return offer
+
+
+def _check_kind(need: Wanted, chosen: set[str], listed: set[str]) -> None:
+    """Raise ModelError unless the files make a model of the kind."""
+    if need.kind is FastText:
+        if len(models := [name for name in sorted(chosen) if name.endswith((".bin", ".ftz"))]) != 1:
+            raise ModelError(f"Model {need.model!r}: holds {len(models)} fastText models: {models}; one is right.")
+        return
+    if not any(fnmatchcase(name, pattern) for name in chosen for pattern in _WEIGHTS):
+        others = sorted(name for name in listed if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")))
+        raise ModelError(
+            f"Model {need.model!r}: has no safetensors weights{f', only {others}' if others else ''}. Pickled weights "
+            "can run code when they are read, so they are not fetched. Convert them once, where you trust them: "
+            f"AutoModelForSequenceClassification.from_pretrained({need.model!r}).save_pretrained(FOLDER), the same "
+            "with AutoTokenizer, then name that folder as `model`."
+        )
+    if "config.json" not in chosen:
+        raise ModelError(f"Model {need.model!r}: has no config.json; it is not a transformers model.")
+
+
+def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) -> Path:
+    """Download, verify, measure the canary, and only then give the bundle its name."""
+    target = storage.local_path(need.bundles) / folder_name(need.model, offer.revision)
+    for leftover in target.parent.glob(f".{target.name}.*{storage.SCRATCH}"):
+        say(f"{leftover}: is left over from a fetch that was killed, if none runs now; delete it")
+    num_bytes = sum(file.num_bytes for file in offer.files.values())
+    say(f"{need.model}: fetching {len(offer.files)} files, {num_bytes:,} bytes, at {offer.revision}")
+    with _appearing(target) as scratch:
+        for name in sorted(offer.files):
+            hub.download(offer, name, scratch)
+        measure_canary(need.users, scratch)
+        write_bundle(scratch, need.model, offer.revision, offer.licence)
+        has_canary = (scratch / canary.FILE_NAME).is_file()
+    say(f"{need.model}: fetched into {target}, licence: {offer.licence or 'not named'}")
+    if not has_canary:
+        say(f"{need.model}: has no canary: {'its classifiers read it differently' if need.users else 'it is a trunk'}")
+    return target
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """A folder to fill, which gets its name when the block ends, and vanishes when it raises."""
+    scratch = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{storage.SCRATCH}")
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        for path in (*scratch.iterdir(), scratch):
+            _sync(path)
+        scratch.rename(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise ModelError(
+            f"{target}: cannot be written: {error.strerror or error}. Check that folder, or choose another --into."
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
