@@ -197,13 +197,14 @@ def _globbed(fs: Any, pattern: str) -> Iterator[_Entry]:
     """Files that match, and files below folders that match, each once."""
     parts = pattern.split("/")
     root = "/".join(parts[: next(place for place, part in enumerate(parts) if _is_magic(part))]) or "/"
-    entries = {}
+    entries: dict[str, _Entry] = {}
     for path, info in sorted(fs.glob(pattern, detail=True).items()):
-        for entry in (
-            _tree(fs, path, root) if _is_folder(fs, path, info) else [_entry(fs, path, _below(path, root), info)]
-        ):
+        if _is_folder(fs, path, info):
+            entries.update((entry.url, entry) for entry in _tree(fs, path, root))
+        else:
+            entry = _without_hidden(_entry(fs, path, posixpath.relpath(path, root), info))
             entries[entry.url] = entry
-    yield from (_without_hidden(entry) for entry in entries.values())
+    yield from entries.values()
 
 
 def _tree(fs: Any, folder: str, root: str) -> Iterator[_Entry]:
@@ -213,7 +214,7 @@ def _tree(fs: Any, folder: str, root: str) -> Iterator[_Entry]:
     else:
         paths = fs.find(folder, detail=True)
     for path, info in paths.items():
-        yield _without_hidden(_entry(fs, path, _below(path, root), info))
+        yield _without_hidden(_entry(fs, path, posixpath.relpath(path, root), info))
 
 
 def _walk(folder: str) -> Iterator[str]:
@@ -225,10 +226,6 @@ def _walk(folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(folder, onerror=stop):
         for name in (*names, *(name for name in folders if Path(place, name).is_symlink())):
             yield posixpath.join(place, name)
-
-
-def _below(path: str, root: str) -> str:
-    return posixpath.relpath(path, root)
 
 
 def _without_hidden(entry: _Entry) -> _Entry:

@@ -1,7 +1,7 @@
 """JSON Lines: lines in bounded memory, and of each line only the fields that are needed."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
@@ -142,8 +142,8 @@ class CompressedLines:
         self._url, self._compression = url, compression
         self._fields = Fields(spec)
         self._digest = xxhash.xxh3_128()
+        self._num_bytes = 0
         self.num_read = 0
-        self.place = "at its beginning"
 
     def rows(self) -> Iterator[Row | Quarantined]:
         """Every line that is not blank, in order. Raises what pyarrow raises when the stream is damaged or cut."""
@@ -153,8 +153,12 @@ class CompressedLines:
                     _drop_byte_order_mark(line.data)
                 if (row := _row(line, self.num_read, self._fields)) is not None:
                     self.num_read += 1
-                    self.place = f"after {self.num_read} rows"
                     yield row
+
+    @property
+    def place(self) -> str:
+        """About where reading stands."""
+        return f"after {self.num_read} rows and before byte {self._num_bytes}"
 
     @property
     def fingerprint(self) -> str:
@@ -162,29 +166,31 @@ class CompressedLines:
         return self._digest.hexdigest()
 
     def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
-        hashed = _Hashed(file, self._digest)
-        with pa.CompressedInputStream(pa.PythonFile(hashed, mode="r"), self._compression) as stream:
+        source = pa.PythonFile(_Watched(file, self._watch), mode="r")
+        with pa.CompressedInputStream(source, self._compression) as stream:
             while block := stream.read(_BLOCK_BYTES):
                 yield block
-        if hashed.num_bytes == 0:
-            raise EOFError("the file is empty, and not even an empty compressed stream")
+        if self._num_bytes == 0:
+            raise EOFError("the file is empty, not even an empty compressed stream")
         if file.read(1):
             raise ValueError("something else follows the compressed stream")
 
+    def _watch(self, block: bytes) -> None:
+        self._digest.update(block)
+        self._num_bytes += len(block)
 
-class _Hashed:
-    """A file that hashes what is read from it."""
+
+class _Watched:
+    """A file that shows what is read from it."""
 
     closed = False
 
-    def __init__(self, file: BinaryIO, digest: xxhash.xxh3_128) -> None:
-        self._file, self._digest = file, digest
-        self.num_bytes = 0
+    def __init__(self, file: BinaryIO, watch: Callable[[bytes], None]) -> None:
+        self._file, self._watch = file, watch
 
     def read(self, num_bytes: int) -> bytes:
         block = self._file.read(num_bytes)
-        self._digest.update(block)
-        self.num_bytes += len(block)
+        self._watch(block)
         return block
 
     def close(self) -> None:

@@ -33,6 +33,11 @@ def opened(url: str) -> Iterator[tuple[pq.ParquetFile, str]]:
             parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
         except (pa.ArrowException, ValueError, OSError) as error:
             raise ShardError(f"{url}: its Parquet footer cannot be read: {error}. Replace the file.") from error
+        counts = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+        if min(counts, default=0) < 0 or sum(counts) != parquet.metadata.num_rows:
+            raise ShardError(
+                f"{url}: its Parquet footer contradicts itself about the number of rows. Replace the file."
+            )
         yield parquet, digest
 
 
@@ -68,12 +73,6 @@ def mistakes(schema: pa.Schema, spec: InputSpec) -> list[str]:
                 f"the carried column {name!r} holds {schema.field(name).type}, not {spec.carried[name]}; {right}."
             )
     return found
-
-
-def needed_bytes(group: pq.RowGroupMetaData, spec: InputSpec) -> int:
-    """The uncompressed bytes of the needed columns in a row group."""
-    columns = (group.column(place) for place in range(group.num_columns))
-    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema in spec.columns)
 
 
 class RowGroups:

@@ -69,7 +69,7 @@ class Reader:
             raise
         except Exception as error:
             raise ShardError(
-                f"{self._shard.url}: cannot be read on, {source.place}: {error}. "
+                f"{self._shard.url}: reading stopped {source.place}: {error}. "
                 "Repair or replace the file, then start the same command again."
             ) from error
         self.counts.read = source.num_read

@@ -60,9 +60,9 @@ def split(file: InputFile, spec: InputSpec) -> Split:
         if file.format == "parquet":
             return _split_parquet(file, spec)
         return Split(tuple(_split_lines(file, spec)))
-    except (ShardError, OSError) as error:
-        whole = _whole(file)
-        return Split((whole,), unreadable=(str(error),))
+    except Exception as error:  # noqa: BLE001 - a damaged footer can fail in any way
+        reason = str(error) if isinstance(error, ShardError) else f"{file.url}: cannot be split into shards: {error}."
+        return Split((_whole(file),), unreadable=(reason,))
 
 
 def split_all(files: Sequence[InputFile], spec: InputSpec) -> Split:
@@ -104,7 +104,8 @@ def _split_parquet(file: InputFile, spec: InputSpec) -> Split:
     with parquet.opened(file.url) as (opened, _):
         footer = opened.metadata
         mistakes = parquet.mistakes(opened.schema_arrow, spec)
-    sizes = [parquet.needed_bytes(footer.row_group(group), spec) for group in range(footer.num_row_groups)]
+    # The sizes of single columns would be nearer, but pyarrow aborts the process when it meets a damaged one.
+    sizes = [footer.row_group(group).total_byte_size for group in range(footer.num_row_groups)]
     runs = _runs(sizes, spec.shard_bytes)
     shards = []
     for groups in runs:

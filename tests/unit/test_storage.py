@@ -1,0 +1,203 @@
+import errno
+import os
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from curation.core.errors import ConfigError, ShardError
+from curation.data import storage
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request, tmp_path):
+    if request.param == "local":
+        yield str(tmp_path)
+        return
+    yield "memory://storage"
+    fsspec.filesystem("memory").store.clear()
+
+
+def everything_below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_embedded_names_a_place_in_the_package():
+    package = Path(storage.__file__).parent.parent
+    assert storage.local_path("embedded:documents") == package / "embedded" / "documents"
+    assert storage.resolve("embedded:a/b") == str(package / "embedded" / "a" / "b")
+    assert storage.filesystem("embedded:a")[1] == str(package / "embedded" / "a")
+
+
+def test_other_names_stay_what_they_are():
+    assert storage.local_path("some/where") == Path("some/where")
+    assert storage.resolve("s3://bucket/embedded:x") == "s3://bucket/embedded:x"
+
+
+@pytest.mark.parametrize("name", ["a::b.jsonl", "with space#%20?.jsonl", "new\nline.jsonl", "[bracket]*.jsonl"])
+def test_a_local_path_may_hold_any_character(tmp_path, name):
+    storage.write_bytes(str(tmp_path / name), b"x")
+    assert storage.read_bytes(str(tmp_path / name)) == b"x"
+    assert storage.list_files(str(tmp_path)) == [name]
+
+
+def test_a_file_url_is_a_local_path(tmp_path):
+    storage.write_bytes(f"file://{tmp_path}/a", b"x")
+    assert storage.is_local(f"file://{tmp_path}/a")
+    assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_parts_are_joined_after_any_root():
+    assert storage.join("memory://", "a", "b.json") == "memory://a/b.json"
+    assert storage.join("s3://bucket/run/", "/a") == "s3://bucket/run/a"
+    assert storage.join("/run", "rows", "a/b.parquet") == "/run/rows/a/b.parquet"
+
+
+def test_an_unknown_protocol_is_a_mistake():
+    with pytest.raises(ConfigError, match=r"nothing://x: nothing here can open nothing:// paths"):
+        storage.filesystem("nothing://x")
+
+
+def test_bytes_come_back_and_replace_what_was_there(root):
+    url = storage.join(root, "deep/er/file.json")
+    storage.write_bytes(url, b"first")
+    storage.write_bytes(url, b"second")
+    assert storage.exists(url)
+    assert storage.read_bytes(url) == b"second"
+    assert storage.list_files(root) == ["deep/er/file.json"]
+
+
+def test_a_streamed_file_appears_when_the_block_ends(root):
+    url = storage.join(root, "streamed")
+    with storage.committed(url) as file:
+        file.write(b"one ")
+        assert not storage.exists(url)
+        file.write(b"two")
+    assert storage.read_bytes(url) == b"one two"
+
+
+def test_a_block_that_raises_leaves_nothing_and_keeps_what_was_there(root):
+    url = storage.join(root, "file")
+    storage.write_bytes(url, b"old")
+
+    def write_half_of_it():
+        with storage.committed(url) as file:
+            file.write(b"new")
+            raise KeyError("halfway")
+
+    with pytest.raises(KeyError, match="halfway"):
+        write_half_of_it()
+    assert storage.read_bytes(url) == b"old"
+    assert storage.list_files(root) == ["file"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path, monkeypatch, call):
+    owner = os if call == "fsync" else Path
+    monkeypatch.setattr(owner, call, full_disk)
+    with pytest.raises(
+        ShardError, match=r"file: cannot be written: No space left on device\. Free some space"
+    ) as error:
+        storage.write_bytes(str(tmp_path / "file"), b"data")
+    assert isinstance(error.value.__cause__, OSError)
+    assert everything_below(tmp_path) == []
+
+
+def test_a_failing_disk_is_explained_while_writing(tmp_path):
+    with pytest.raises(ShardError, match="Check the disk or the mount"), storage.committed(str(tmp_path / "file")):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    assert everything_below(tmp_path) == []
+
+
+def test_a_folder_in_the_place_of_the_file_is_explained(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(ShardError, match="file: cannot be written"):
+        storage.write_bytes(str(tmp_path / "file"), b"data")
+    assert everything_below(tmp_path) == []
+
+
+def test_too_long_a_name_is_explained(tmp_path):
+    with pytest.raises(ShardError, match="Shorten the names"):
+        storage.write_bytes(str(tmp_path / ("n" * 300)), b"data")
+    assert everything_below(tmp_path) == []
+
+
+def test_a_missing_file_is_explained(root):
+    with pytest.raises(ShardError, match="absent: cannot be opened"):
+        storage.read_bytes(storage.join(root, "absent"))
+
+
+def test_scratch_files_lie_in_the_folder_of_the_run_until_they_are_swept(tmp_path):
+    root = str(tmp_path)
+    assert storage.sweep_scratch(root) == 0
+    with storage.committed(storage.join(root, "rows/a/b.parquet")) as file:
+        scratch = Path(file.name)
+        left_behind = scratch.with_name(f"left-behind{storage.SCRATCH}")
+        left_behind.write_bytes(b"by a run that was killed")
+    assert scratch.parent == tmp_path / storage.SCRATCH
+    assert storage.list_files(root) == ["rows/a/b.parquet"]
+    assert storage.sweep_scratch(root) == 1
+    assert everything_below(tmp_path) == ["rows/a/b.parquet"]
+
+
+def test_without_a_run_scratch_files_lie_beside_the_target(tmp_path):
+    with storage.committed(str(tmp_path / "a" / "b")) as file:
+        assert Path(file.name).parent == tmp_path / "a"
+        assert storage.list_files(str(tmp_path)) == []
+
+
+def test_what_a_sweep_took_away_can_no_longer_be_committed(tmp_path):
+    storage.sweep_scratch(str(tmp_path))
+
+    def write_while_another_run_sweeps():
+        with storage.committed(str(tmp_path / "file")) as file:
+            file.write(b"data")
+            storage.sweep_scratch(str(tmp_path))
+
+    with pytest.raises(ShardError, match="cannot be written: No such file"):
+        write_while_another_run_sweeps()
+    assert everything_below(tmp_path) == []
+
+
+def test_the_folders_of_a_new_file_are_synced_up_to_the_one_that_was_there(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda number: (synced.append(Path(f"/proc/self/fd/{number}").readlink()), sync(number))
+    )
+    storage.write_bytes(str(tmp_path / "a" / "b" / "file"), b"data")
+    assert [tmp_path, tmp_path / "a"] == synced[:2]
+    assert synced[-1] == tmp_path / "a" / "b"
+    assert len(synced) == 4
+
+
+def test_lines_are_added_at_the_end(tmp_path):
+    url = str(tmp_path / "log" / "1.jsonl")
+    storage.append_bytes(url, b"one\n")
+    storage.append_bytes(url, b"two\n")
+    assert storage.read_bytes(url) == b"one\ntwo\n"
+
+
+def test_removing_twice_is_fine(root):
+    url = storage.join(root, "file")
+    storage.write_bytes(url, b"data")
+    storage.write_bytes(storage.join(root, "other"), b"data")
+    storage.remove(url)
+    storage.remove(url)
+    assert storage.list_files(root) == ["other"]
+
+
+def test_a_folder_that_is_not_there_has_no_files(tmp_path):
+    assert storage.list_files(str(tmp_path / "absent")) == []
+    assert storage.list_files("memory://absent") == []
+
+
+def test_free_space_is_that_of_the_disk_that_the_path_will_lie_on(tmp_path):
+    free = storage.free_bytes(str(tmp_path / "not" / "yet" / "there"))
+    assert free is not None
+    assert free > 0
+    assert storage.free_bytes("memory://run") is None
