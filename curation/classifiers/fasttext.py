@@ -61,9 +61,9 @@ class FastText(Classifier):
 
     `model` is what `source.resolve` takes: the file, or a folder that holds one. The float32 column `name` is the
     probability of `label` among all labels as the model reports it: fastText adds 1e-5 to every probability, so it may
-    lie above 1; such scores are kept, and counted. Unknown words count through the n-grams that they are part of; a text
-    without any word (NULs, say) gets what the model gives to an empty line. NUL separates words like white space, and
-    nothing after a word ``</s>`` is read: both as fastText does it.
+    lie above 1; such scores are kept, and counted. Unknown words count through the n-grams that they are part of; a
+    text without any word (NULs, say) gets what the model gives to an empty line. NUL separates words like white space,
+    and nothing after a word ``</s>`` is read: both as fastText does it.
     """
 
     highest: ClassVar[float] = 1.0
