@@ -11,6 +11,10 @@ from curation.data.shards import Shard
 from curation.data.sidecar import SidecarWriter, read_columns, read_record
 from curation.execution.spec import RunSpec
 
+DOCUMENTS = "documents"
+NAME = "default"
+"""The run's own tiering."""
+
 
 def write_documents(spec: RunSpec, shard: Shard, tiers: Mapping[str, Any]) -> None:
     """Copy the documents of a shard into a file for each tier that it has any of; `tiers` is the record of its tiers.
@@ -28,13 +32,22 @@ def write_documents(spec: RunSpec, shard: Shard, tiers: Mapping[str, Any]) -> No
         _copy(spec, shard, wanted, about)
 
 
+def remove_former(spec: RunSpec) -> None:
+    """Remove the documents of tiers that the spec does not name any more: each document lies in one tier only."""
+    folder = storage.join(spec.output, DOCUMENTS)
+    wanted = {f"quality={tier}" for tier, _ in spec.tiering.tiers}
+    for name in storage.list_files(folder):
+        if name.partition("/")[0] not in wanted:
+            storage.remove(storage.join(folder, name))
+
+
 def _follows(url: str, about: Mapping[str, Any]) -> bool:
     record = read_record(url)
     return record is not None and about.items() <= record.items()
 
 
 def _copy(spec: RunSpec, shard: Shard, urls: Mapping[str, str], about: Mapping[str, Any]) -> None:
-    names = read_columns(Layout(spec.output).tiers("default", shard.name), ["tier"])["tier"].to_numpy()
+    names = read_columns(Layout(spec.output).tiers(NAME, shard.name), ["tier"])["tier"].to_numpy()
     counts = dict.fromkeys(urls, 0)
     start = 0
     with ExitStack() as stack:

@@ -9,6 +9,7 @@ from curation.data import storage
 from curation.data.layout import Layout
 from curation.data.shards import Shard
 from curation.execution.audit import ShardRecords, read_records
+from curation.execution.documents import DOCUMENTS
 from curation.execution.resume import Division
 from curation.execution.scoring import ScoreTask
 from curation.execution.spec import Pinned, RunSpec
@@ -28,7 +29,7 @@ class Missing:
 def find_missing(spec: RunSpec, division: Division, pinned: tuple[Pinned, ...]) -> Missing:
     """Compare what the shards of a run need with what lies in its directory."""
     layout = Layout(spec.output)
-    orphans = tuple(_orphans(layout, division.shards, pinned))
+    orphans = tuple(_orphans(spec, division.shards, pinned))
     former = _former_fingerprints(orphans, pinned)
     tasks = []
     reasons: Counter[str] = Counter()
@@ -70,15 +71,18 @@ def _stale_scores(
     return "" if scores["text"] == spec.text_identity() else "text_column or where changed"
 
 
-def _orphans(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> Iterator[str]:
+def _orphans(spec: RunSpec, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> Iterator[str]:
     """Files that no shard and no classifier of this run accounts for, relative to the run directory."""
     names = {f"{shard.name}.parquet" for shard in shards}
     folders = {each.folder for each in pinned}
     for top in _FOLDERS:
-        for name in storage.list_files(storage.join(layout.root, top)):
+        for name in storage.list_files(storage.join(spec.output, top)):
             folder, _, rest = name.partition("/") if top == "scores" else ("", "", name)
             if rest not in names or (top == "scores" and folder not in folders):
                 yield f"{top}/{name}"
+    for name in storage.list_files(storage.join(spec.output, DOCUMENTS)):
+        if not spec.documents or name.split("/", 3)[-1] not in names:
+            yield f"{DOCUMENTS}/{name}"
 
 
 def _former_fingerprints(orphans: Sequence[str], pinned: Sequence[Pinned]) -> Mapping[str, str]:

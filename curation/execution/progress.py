@@ -42,8 +42,11 @@ class _Totals:
         return time.monotonic() - self.start
 
     def __str__(self) -> str:
+        failed = f"{self.failed:,} failed"
+        if not self.documents:
+            return failed
         rate = self.tokens / max(self.elapsed_s, 1e-9)
-        return f"{self.documents:,} documents · {rate:,.0f} tokens/s · {self.failed:,} failed"
+        return f"{self.documents:,} documents · {rate:,.0f} tokens/s · {failed}"
 
 
 @contextmanager

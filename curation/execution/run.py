@@ -23,12 +23,13 @@ from curation.data.sidecar import read_record
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
 from curation.execution.cluster import connect
+from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
 from curation.execution.plan import Plan
 from curation.execution.progress import progress
 from curation.execution.scoring import score_shard, warm
 from curation.execution.summary import Summary
-from curation.execution.tiering import NAME, Opinion, TierTask, tier_shard
+from curation.execution.tiering import Opinion, TierTask, tier_shard
 from curation.execution.window import run_window
 
 if TYPE_CHECKING:
@@ -102,11 +103,12 @@ class _Run:
         self.scored_now: Counter[str] = Counter()
 
     def carry_out(self) -> int:
-        start = time.monotonic()
+        scoring_s = 0.0
         if self.plan.missing.tasks:
             self._warm()
+            start = time.monotonic()
             self._score()
-        scoring_s = time.monotonic() - start
+            scoring_s = time.monotonic() - start
         if self.stopping():
             return self._stopped()
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
@@ -166,6 +168,8 @@ class _Run:
         layout = self.plan.layout
         opinion = Opinion.of(self.spec, self.plan.pinned, self._thresholds(complete, partial=partial))
         storage.write_bytes(layout.spec(NAME), canonical_json(config.dump(self.spec.tiering)))
+        if self.spec.documents:
+            remove_former(self.spec)
         tasks = [TierTask(self.spec, self.plan.pinned, opinion, each.shard) for each in complete]
         with progress("tiering", sum(each.shard.num_bytes for each in complete), self.console) as advance:
             for outcome in run_window(self.client, tier_shard, tasks, self.stopping):

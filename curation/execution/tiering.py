@@ -15,12 +15,9 @@ from curation.core.stage import Pipeline
 from curation.data.layout import Layout, columns_schema
 from curation.data.shards import Shard
 from curation.data.sidecar import SidecarWriter, read_columns, read_record
-from curation.execution.documents import write_documents
+from curation.execution.documents import NAME, write_documents
 from curation.execution.spec import Pinned, RunSpec
 from curation.stages.tiering import stages
-
-NAME = "default"
-"""The run's own tiering."""
 
 
 @dataclass(frozen=True)

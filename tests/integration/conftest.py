@@ -33,7 +33,7 @@ SENTENCES = (
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Tables of tiny classifiers by name: three encoders, of which `other` has weights of its own, and a fastText model."""
+    """Tables of tiny classifiers by name: encoders, of which `other` has weights of its own, and fastText."""
     tables = {}
     for name, kind in (("edu", "encoder"), ("same", "encoder"), ("other", "encoder"), ("keep", "fasttext")):
         folder = tmp_path_factory.mktemp(name)

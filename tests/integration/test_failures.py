@@ -1,0 +1,109 @@
+"""What fails is reported and tried again; what did not fail is kept."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from conftest import call, change_weights, contents, execute
+
+from curation.core.errors import ConfigError, ModelError
+
+
+@pytest.fixture
+def parquet_corpus(corpus):
+    """The corpus as Parquet files."""
+    import pandas as pd
+
+    for file in sorted(corpus.glob("*.jsonl")):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        pd.DataFrame(rows).to_parquet(file.with_suffix(".parquet"), index=False)
+        file.unlink()
+    return corpus
+
+
+def test_one_corrupt_file_among_twelve(tables, parquet_corpus, tmp_path):
+    undisturbed = contents(execute(tables | {"output": str(tmp_path / "undisturbed")}).folder)
+    file = parquet_corpus / "part-07.parquet"
+    good = file.read_bytes()
+    file.write_bytes(good[: len(good) // 2])
+    first = execute(tables)
+    assert first.code == 1
+    assert len(list((first.folder / "rows").iterdir())) == 11
+    assert "failed: part-07.parquet: " in first.text
+    assert "tiers: wait for 1 shards" in first.text
+    file.write_bytes(good)
+    second = execute(tables)
+    assert [task.shard.name for task in second.plan.missing.tasks] == ["part-07.parquet"]
+    assert second.code == 0
+    assert contents(second.folder) == undisturbed
+
+
+def test_partial_tiers_are_made_when_allowed_and_marked(tables, parquet_corpus):
+    file = parquet_corpus / "part-07.parquet"
+    file.write_bytes(file.read_bytes()[:100])
+    done = execute(tables, "allow_partial=true")
+    assert done.code == 1
+    assert json.loads((done.folder / "tierings/default/thresholds.json").read_text())["partial"] is True
+    assert len(list((done.folder / "tierings/default/tiers").iterdir())) == 11
+
+
+def test_a_run_stops_after_max_failures(tables, parquet_corpus):
+    for file in parquet_corpus.iterdir():
+        file.write_bytes(b"PAR1 not a Parquet file PAR1")
+    done = execute(tables, "max_failures=2")
+    assert done.code == 1
+    assert 2 <= sum(line.startswith("failed: ") for line in done.text.splitlines()) <= 6
+
+
+def test_a_model_whose_canary_fails_costs_no_shard(tables, models, tmp_path):
+    folder = tmp_path / "tampered"
+    shutil.copytree(models["edu"]["model"], folder)
+    canary = (folder / "canary.json").read_bytes()
+    change_weights(folder)
+    (folder / "canary.json").write_bytes(canary)
+    with pytest.raises(ModelError, match="canary text 0 scores"):
+        execute(tables | {"classifier": [models["edu"] | {"model": str(folder)}]})
+    assert not (Path(tables["output"]) / "rows").exists()
+
+
+def test_every_mistake_is_found_in_one_plan(tables, models, corpus):
+    (corpus / "sub").mkdir()
+    tables["input"] |= {
+        "path": [str(corpus), str(corpus / "nowhere")],
+        "where": "lang ==",
+        "carry": ["url", "tier:int"],
+    }
+    tables["classifier"] = [models["edu"] | {"model": "/no/such/model"}, models["keep"] | {"name": "tier"}]
+    tables["tiering"] = {"tiers": {"high": [18, 19], "low": [0, 18]}, "classifiers": ["nobody"]}
+    with pytest.raises(ConfigError) as caught:
+        execute(tables)
+    text = str(caught.value)
+    for part in ("'int'", "/no/such/model", "classifier.tier: ", "bucket 18", "'nobody'", "nowhere"):
+        assert part in text
+
+
+def test_the_script_prints_mistakes_without_a_traceback_and_exits_2(tables, tmp_path):
+    done = call(tables | {"max_failures": 0}, tmp_path / "config.json", "tiering.weights=words")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == ["tiering.weights: 'words' is not one of 'bytes', 'tokens', 'documents'."]
+
+
+def test_a_plan_writes_nothing(tables, tmp_path):
+    done = call(tables, tmp_path / "config.json", "--plan")
+    assert done.returncode == 0
+    assert "to do: 12 shards: scores of edu are missing" in done.stdout
+    assert not Path(tables["output"]).exists()
+
+
+def test_the_documents_of_each_tier_are_copied_once(tables):
+    first = execute(tables, "documents=true")
+    copied = [path for path in sorted((first.folder / "documents").rglob("*.parquet"))]
+    ids = [name for path in copied for name in pq.read_table(path, partitioning=None).column("id").to_pylist()]
+    assert sorted(ids) == sorted(f"doc-{number}" for number in range(240))
+    before = contents(first.folder)
+    assert contents(execute(tables, "documents=true").folder) == before
+    moved = execute(tables | {"tiering": {"tiers": {"all": [0, 19]}}}, "documents=true")
+    assert {path.relative_to(moved.folder / "documents").parts[0] for path in copied if path.exists()} == set()
+    assert len(list((moved.folder / "documents").rglob("*.parquet"))) == 12
