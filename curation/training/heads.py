@@ -1,0 +1,163 @@
+"""Linear heads on frozen trunk features, and the two ways to fit one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curation.training import evaluation
+from curation.training.selection import Setting
+
+Values = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A weight [D] and a bias: score = features · weight + bias."""
+
+    weight: NDArray[np.float32]
+    bias: float
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores [n] of features [n, D]."""
+        return features @ self.weight + np.float32(self.bias)
+
+
+class Method(ABC):
+    """A way to fit a head: a frozen dataclass, filled from a config's `[recipe.method]` table."""
+
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def settings(self) -> Sequence[Setting]:
+        """What is chosen from on validation."""
+
+    @abstractmethod
+    def mistakes(self) -> list[str]:
+        """What is wrong with the settings themselves."""
+
+    @abstractmethod
+    def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
+        """The head after each epoch; a single one where there are no epochs."""
+
+    @abstractmethod
+    def merit(self, labels: Values, scores: Values) -> float:
+        """What the choice maximises."""
+
+
+@dataclass(frozen=True)
+class Descent(Method):
+    """Adam on the mean squared error, learning rate falling linearly to zero, best epoch by macro F1 of classes 0 to 5.
+
+    The recipe of the FineWeb-Edu classifier. `l2` is the weight of |w|² in the loss, w being the weight of standardised
+    features; learning rate and `l2` are chosen with the epoch.
+    """
+
+    kind: ClassVar[str] = "descent"
+    learning_rate: tuple[float, ...] = (3e-4,)
+    l2: tuple[float, ...] = (0.0,)
+    num_epochs: int = 20
+    batch_size: int = 256
+    seed: int = 0
+
+    @property
+    def settings(self) -> Sequence[Setting]:
+        """Every pair of learning rate and `l2`."""
+        return [{"learning_rate": rate, "l2": l2} for rate, l2 in product(self.learning_rate, self.l2)]
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the settings."""
+        found = [] if self.learning_rate else ["recipe.method.learning_rate: at least one value is needed."]
+        positive = {"num_epochs": self.num_epochs, "batch_size": self.batch_size}
+        found += [f"recipe.method.{name}: {value} is below 1." for name, value in positive.items() if value < 1]
+        return found + _l2_mistakes(self.l2)
+
+    def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
+        """The head after each epoch. It starts at zero weight and the labels' mean."""
+        import torch
+
+        standard = _Standard.of(features)
+        inputs_ND = torch.from_numpy(standard.features.astype(np.float32))
+        targets_N = torch.from_numpy(labels.astype(np.float32))
+        weight_D = torch.zeros(inputs_ND.shape[1], requires_grad=True)
+        bias = targets_N.mean().clone().requires_grad_()
+        optimizer = torch.optim.Adam([weight_D, bias], lr=setting["learning_rate"])
+        num_steps = self.num_epochs * -(-len(labels) // self.batch_size)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, num_steps)
+        generator = torch.Generator().manual_seed(self.seed)
+        for _ in range(self.num_epochs):
+            for batch in torch.split(torch.randperm(len(labels), generator=generator), self.batch_size):
+                optimizer.zero_grad()
+                error = inputs_ND[batch] @ weight_D + bias - targets_N[batch]
+                loss = error.square().mean() + setting["l2"] * weight_D.square().sum()
+                torch.autograd.backward(loss)
+                optimizer.step()
+                schedule.step()
+            yield standard.fold(weight_D.detach().numpy().astype(np.float64), bias.item())
+
+    def merit(self, labels: Values, scores: Values) -> float:
+        """Macro F1 of the classes 0 to 5."""
+        return evaluation.macro_f1(evaluation.confusion(labels, scores))
+
+
+@dataclass(frozen=True)
+class Ridge(Method):
+    """The minimum of mean squared error + `l2` · |w|² in closed form, w being the weight of standardised features.
+
+    `l2` is chosen by mean squared error.
+    """
+
+    kind: ClassVar[str] = "ridge"
+    l2: tuple[float, ...] = (0.1, 0.3, 0.6, 1.0, 2.0)
+
+    @property
+    def settings(self) -> Sequence[Setting]:
+        """Every `l2`."""
+        return [{"l2": l2} for l2 in self.l2]
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with the settings."""
+        return _l2_mistakes(self.l2)
+
+    def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
+        """The one head. The bias is not penalised."""
+        standard = _Standard.of(features)
+        inputs, middle = standard.features, float(labels.mean())
+        gram = inputs.T @ inputs / len(inputs) + setting["l2"] * np.eye(inputs.shape[1])
+        weight = np.linalg.solve(gram, inputs.T @ (labels - middle) / len(inputs))
+        yield standard.fold(np.asarray(weight, np.float64), middle)
+
+    def merit(self, labels: Values, scores: Values) -> float:
+        """Minus the mean squared error."""
+        return -float(np.square(labels - scores).mean())
+
+
+def _l2_mistakes(l2: tuple[float, ...]) -> list[str]:
+    found = [] if l2 else ["recipe.method.l2: at least one value is needed."]
+    return found + [f"recipe.method.l2: {value} is below 0." for value in l2 if value < 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Standard:
+    """Features [n, D] at mean 0 and variance 1, and what brings a head on them back to plain features."""
+
+    features: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: NDArray[np.float32]) -> "_Standard":
+        wide = features.astype(np.float64)
+        mean, scale = wide.mean(axis=0), wide.std(axis=0)
+        scale[scale == 0] = 1.0
+        return cls((wide - mean) / scale, mean, scale)
+
+    def fold(self, weight: NDArray[np.float64], bias: float) -> Head:
+        """The head on plain features that scores as (weight, bias) does on standardised ones."""
+        plain = weight / self.scale
+        return Head(plain.astype(np.float32), bias - float(plain @ self.mean))

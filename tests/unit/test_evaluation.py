@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from curation.training import evaluation
+from curation.training.evaluation import at_least, confusion, f1
+
+# The hold-out of the FineWeb-Edu classifier, as its card prints it; rows are true.
+FINEWEB_EDU = np.array(
+    [
+        [2791, 2858, 45, 0, 0, 0],
+        [919, 22343, 3180, 69, 1, 0],
+        [3, 3225, 6330, 757, 7, 0],
+        [1, 66, 1473, 1694, 173, 0],
+        [0, 4, 98, 420, 283, 2],
+        [0, 0, 18, 85, 21, 1],
+    ]
+)
+
+
+def test_accuracy_and_macro_f1_of_the_published_confusion_matrix():
+    assert round(evaluation.accuracy(FINEWEB_EDU), 5) == 0.71355
+    assert round(evaluation.macro_f1(FINEWEB_EDU), 5) == 0.49598
+
+
+def test_f1_of_each_class_as_published():
+    assert f1(FINEWEB_EDU).round(2).tolist() == [0.59, 0.81, 0.59, 0.53, 0.44, 0.02]
+
+
+def test_the_question_of_3_or_higher_as_published():
+    binary = at_least(FINEWEB_EDU, 3)
+    assert binary.tolist() == [[41694, 834], [1660, 2679]]
+    assert f1(binary).round(4).tolist() == [0.971, 0.6824]
+    assert round(f1(binary).mean(), 4) == 0.8267
+
+
+def test_the_question_of_2_or_higher_as_published():
+    binary = f1(at_least(FINEWEB_EDU, 2))
+    assert round(binary[1], 4) == 0.7751
+    assert round(binary.mean(), 4) == 0.8364
+
+
+def test_scores_are_read_as_the_nearest_class_with_halves_to_even_and_clipped():
+    scores = np.array([-3.0, 0.5, 1.5, 2.5, 2.51, 4.4, 9.0])
+    assert evaluation.classes(scores).tolist() == [0, 0, 2, 2, 3, 4, 5]
+
+
+def test_rows_of_the_confusion_are_true_and_columns_scored():
+    matrix = confusion(np.array([1.0, 1.0, 4.0]), np.array([2.2, 1.0, 0.1]))
+    assert {(row, column): matrix[row, column] for row, column in np.argwhere(matrix)} == {
+        (1, 2): 1,
+        (1, 1): 1,
+        (4, 0): 1,
+    }
+
+
+@pytest.fixture
+def scored():
+    generator = np.random.default_rng(3)
+    labels = generator.integers(0, 5, 400).astype(float)
+    return labels, labels + generator.normal(0, 1.5, 400).round(1)
+
+
+def test_metrics_are_those_of_scikit_learn_and_scipy(scored):
+    from scipy.stats import spearmanr
+
+    labels, scores = scored
+    classes = evaluation.classes(labels), evaluation.classes(scores)
+    at_3 = classes[0] >= 3, classes[1] >= 3
+    assert {name: metric(labels, scores) for name, metric in evaluation.REGRESSION.items()} == pytest.approx(
+        {
+            "spearman": spearmanr(labels, scores).statistic,
+            "roc_auc_at_3": sklearn_metrics.roc_auc_score(labels >= 3, scores),
+            "macro_f1": sklearn_metrics.f1_score(*classes, average="macro"),
+            "macro_f1_at_3": sklearn_metrics.f1_score(*at_3, average="macro"),
+            "positive_f1_at_3": sklearn_metrics.f1_score(*at_3),
+            "accuracy": sklearn_metrics.accuracy_score(*classes),
+            "mae": sklearn_metrics.mean_absolute_error(labels, scores),
+        }
+    )
+
+
+def test_probabilities_are_read_at_one_half():
+    targets, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1])
+    measured = {name: metric(targets, scores) for name, metric in evaluation.PROBABILITY.items()}
+    assert measured == {"roc_auc": 0.75, "macro_f1": 0.5, "positive_f1": 0.5, "accuracy": 0.5}
+
+
+def test_ties_count_half_in_the_roc():
+    assert evaluation.roc_auc(np.array([True, False, False]), np.ones(3)) == 0.5
+
+
+def test_the_roc_is_not_defined_without_both_sides():
+    assert np.isnan(evaluation.roc_auc(np.array([False, False]), np.array([1.0, 2.0])))
+
+
+def test_every_metric_comes_with_an_interval_around_it(scored):
+    labels, scores = scored
+    measured = evaluation.evaluate(evaluation.REGRESSION, labels, scores, np.arange(400) // 4)
+    assert all(each.low < each.value < each.high for each in measured.values())

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from curation.training.splits import first_of_equal, folds, groups, host
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://www.Example.org/a?b=c", "example.org"),
+        ("http://example.org:8080/", "example.org"),
+        ("https://user:word@blog.example.org/x", "blog.example.org"),
+        ("//example.org/x", "example.org"),
+        ("not a url", None),
+        ("http://[broken/", None),
+        ("http://www./", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_host_of_a_url(url, name):
+    assert host(url) == name
+
+
+def test_pages_of_one_host_are_one_group_and_pages_without_a_host_stand_alone():
+    urls = ["https://a.org/1", None, "http://www.a.org/2", "https://b.org/", None]
+    assert groups(urls, ["1", "2", "3", "4", "5"]).tolist() == [0, 1, 0, 2, 3]
+
+
+def test_an_id_that_looks_like_a_host_is_no_host():
+    assert groups(["https://a.org/", None], ["1", "a.org"]).tolist() == [0, 1]
+
+
+def test_of_equal_texts_the_first_is_kept():
+    assert first_of_equal(["one", "two", "one", "One", "two"]).tolist() == [0, 1, 3]
+
+
+@pytest.fixture
+def labelled():
+    generator = np.random.default_rng(7)
+    labels = generator.choice([0.0, 1.0, 2.0, 2.5, 3.0, 5.0], 300, p=[0.3, 0.3, 0.2, 0.1, 0.09, 0.01])
+    return labels.astype(np.float32), generator.integers(0, 60, 300)
+
+
+def test_every_document_is_held_out_once(labelled):
+    held_out = np.concatenate([held_out for _, held_out in folds(*labelled, num_folds=5, seed=0)])
+    assert np.sort(held_out).tolist() == list(range(300))
+
+
+def test_no_host_is_on_both_sides(labelled):
+    _, hosts = labelled
+    assert all(not set(hosts[train]) & set(hosts[out]) for train, out in folds(*labelled, num_folds=5, seed=0))
+
+
+def test_equal_seeds_give_equal_folds_and_others_others(labelled):
+    first, again, other = ([out.tolist() for _, out in folds(*labelled, num_folds=5, seed=s)] for s in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_label_too_rare_for_the_folds_does_not_warn():
+    labels = np.array([0, 5, *[1] * 20, *[2] * 20], np.float32)
+    assert len(list(folds(labels, np.arange(42), num_folds=5, seed=0))) == 5

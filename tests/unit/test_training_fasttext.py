@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from curation.training.annotations import Annotations
+from curation.training.fasttext import FastTextRecipe
+from curation.training.selection import Choice
+
+CHOICE = Choice({"learning_rate": 0.5, "num_epochs": 30}, 1, 0.0)
+
+
+@pytest.fixture
+def annotations():
+    """Two subjects, one worth keeping; line breaks that only `splitlines` knows."""
+    texts = [
+        f"the river\x85carries sand number {i} to the sea" if i % 2 else f"cheap shoes\u2028buy number {i} now"
+        for i in range(40)
+    ]
+    quality = np.array([3.0 if i % 2 else 1.0 for i in range(40)], np.float32)
+    labels = {"quality": quality, "edu": np.zeros(40, np.float32)}
+    return Annotations(texts, labels, np.arange(40), num_duplicates=0)
+
+
+@pytest.fixture
+def learner(annotations, tmp_path):
+    recipe = FastTextRecipe(keep=(("quality", 3.0),), dim=4, num_buckets=1000)
+    return recipe.learners(annotations, tmp_path)["fasttext"]
+
+
+def test_a_document_is_worth_keeping_when_one_label_reaches_its_least_value(annotations):
+    annotations.labels["edu"][:] = np.arange(40) % 4
+    recipe = FastTextRecipe(keep=(("quality", 3.0), ("edu", 2.0)))
+    assert recipe.targets(annotations)[:4].tolist() == [0.0, 1.0, 1.0, 1.0]
+    assert recipe.rule == "quality ≥ 3 or edu ≥ 2"
+
+
+def test_it_learns_what_is_there(learner):
+    train, held_out = np.arange(30), np.arange(30, 40)
+    assert learner.merit(learner.targets[held_out], learner.trace(train, held_out, CHOICE.setting)[0]) == 1.0
+
+
+def test_equal_input_gives_an_equal_model(learner):
+    first, again = (learner.files(learner.fit(np.arange(40), CHOICE)) for _ in range(2))
+    assert first == again
+
+
+def test_the_quantised_model_scores_as_the_packaged_classifier_does(learner, annotations, tmp_path):
+    model = learner.fit(np.arange(40), CHOICE)
+    (tmp_path / "model.ftz").write_bytes(learner.files(model)["model.ftz"])
+    scorer = learner.recipe.classifier("keep", tmp_path).load("cpu")
+    assert scorer(annotations.texts)["keep"].tolist() == learner.scores(model, np.arange(40)).tolist()
+
+
+def test_a_label_that_training_never_saw_has_probability_zero(learner):
+    model = learner.fit(np.flatnonzero(learner.targets == 0), CHOICE)
+    assert learner.scores(model, np.arange(4)).tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
+def test_wrong_settings_are_all_named():
+    recipe = FastTextRecipe(keep=(), learning_rate=(), dim=0, num_buckets=10, char_ngrams=(5, 3))
+    assert len(recipe.mistakes()) == 5
