@@ -34,8 +34,8 @@ class Raw:
         return {self.name: "float32"}
 
     def __call__(self, outputs: NDArray[np.float32]) -> Mapping[str, NDArray[Any]]:
-        """The output; NaN where it is not finite."""
-        return {self.name: np.where(np.isfinite(outputs[:, 0]), outputs[:, 0], np.float32(np.nan))}
+        """The output."""
+        return {self.name: outputs[:, 0]}
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class Replica:
         if not texts:
             return columns, tallies
         for name, found, tally in chain(self._run_passes(texts), self._run_alone(texts)):
-            columns |= found
+            columns |= {column: _finite(values) for column, values in found.items()}
             tallies[name] = tally
         for each in self.classifiers:
             score = columns[each.score_column]
@@ -248,6 +248,11 @@ def _loaded(about: Pass, parts: Mapping[str, EncoderParts], device: str) -> _Loa
     mine = [parts[name] for name in about.names]
     heads = tuple(part.load_head(device) for part in mine)
     return _Loaded(about, mine[0].load_trunk(device), heads, tuple(part.read for part in mine))
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Values with NaN for what is infinite; strings as they are."""
+    return values if values.dtype == object else np.where(np.isfinite(values), values, np.float32(np.nan))
 
 
 def _spread(values: NDArray[Any] | None, rows: NDArray[np.int64], num_texts: int, dtype: str) -> NDArray[Any]:

@@ -236,6 +236,14 @@ def test_a_score_that_is_not_finite_is_missing_and_counted(models, tmp_path):
     assert replica.take_tallies()["edu"].num_non_finite == 2
 
 
+def test_an_infinite_score_of_a_classifier_on_its_own_is_missing_and_counted(tmp_path):
+    recipe = FastText.tiny(tmp_path)
+    replica = load_replica([recipe], ScoringSpec())
+    replica._alone["tiny"] = lambda texts: {"tiny": np.array([0.5, np.inf, -np.inf], np.float32)[: len(texts)]}
+    np.testing.assert_array_equal(replica(["a", "b", "c"])["tiny"], np.array([0.5, np.nan, np.nan], np.float32))
+    assert replica.take_tallies()["tiny"] == Tally(num_scored=3, num_non_finite=2)
+
+
 def test_two_classifiers_with_one_column_are_refused(models):
     with pytest.raises(ColumnError, match=r"'edu' gives \['edu'\], as one before it does"):
         load_replica([encoder(models, "edu"), encoder(models, "edu", max_tokens=9)], ScoringSpec())
