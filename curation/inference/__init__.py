@@ -2,7 +2,3 @@
 
 `trunk` and `heads` import torch; everything else here works without it, so that a plan can name what is shared.
 """
-
-from curation.inference.features import pooled
-
-__all__ = ["pooled"]

@@ -14,7 +14,7 @@ from curation.classifiers import tiny_bert
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.source import resolve
 from curation.core.errors import ConfigError, ModelError
-from curation.inference import pooled
+from curation.inference.features import pooled
 from curation.inference.files import sha256
 from curation.inference.replica import ScoringSpec, load_replica
 
