@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 from conftest import REPOSITORY, SENTENCES, write_jsonl
+from safetensors.numpy import load_file
 
 from curation import classifiers
 from curation.classifiers import tiny_bert
 from curation.core.errors import ModelError
+from curation.data.storage import local_path
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,18 @@ def test_an_unknown_kind_of_recipe_is_answered_with_those_there_are(folder, tmp_
     done = train(folder, tmp_path / "config.json", tmp_path / "head")
     assert done.returncode == 2
     assert "the kinds are encoder, fasttext" in done.stderr
+
+
+@pytest.mark.long
+def test_the_packaged_head_is_what_training_on_the_annotations_gives(real_data, tmp_path):
+    config = REPOSITORY / "configs" / "train_educational_value.toml"
+    data = f"data={real_data / 'annotations_train.parquet'}"
+    command = [sys.executable, str(REPOSITORY / "pipelines" / "train.py"), str(config), data, "recipe.label=edu"]
+    done = subprocess.run([*command, f"output={tmp_path / 'head'}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    trained, packaged = (
+        load_file(folder / "head.safetensors")
+        for folder in (tmp_path / "head", local_path("embedded:models/educational-value"))
+    )
+    assert np.allclose(trained["weight"], packaged["weight"], atol=1e-4)
+    assert np.allclose(trained["bias"], packaged["bias"], atol=1e-4)
