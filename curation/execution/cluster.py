@@ -1,6 +1,7 @@
 """Where the workers are. After `connect` nothing can tell which kind of cluster it is."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,7 @@ def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
         "distributed.nanny.pre-spawn-environ": environ | {"HF_HUB_OFFLINE": "1", "MALLOC_TRIM_THRESHOLD_": "65536"},
         "distributed.scheduler.allowed-failures": _KILLS_BEFORE_SUSPECT,
         "distributed.worker.daemon": True,
+        "distributed.worker.preload": [__name__],
     }
     with (
         tempfile.TemporaryDirectory(prefix="curation-") as scratch,
@@ -99,6 +101,16 @@ def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
         Client(cluster) as client,
     ):
         yield client
+
+
+def dask_setup(worker: object) -> None:
+    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the driver: it drains, then ends the workers.
+
+    Called by Dask in every worker process, because this module is among its preloads.
+    """
+    del worker
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

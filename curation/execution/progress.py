@@ -1,5 +1,6 @@
 """How far a run is: a bar on a terminal, a line every ten seconds elsewhere."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ class _Totals:
         self.start = time.monotonic()
         self.bytes = self.documents = self.tokens = self.failed = 0
 
-    def add(self, num_bytes: int, num_documents: int, num_tokens: int, num_failed: int) -> None:
+    def add(self, num_bytes: int, num_documents: int = 0, num_tokens: int = 0, num_failed: int = 0) -> None:
         self.bytes += num_bytes
         self.documents += num_documents
         self.tokens += num_tokens
@@ -73,16 +74,19 @@ def _bar(what: str, total_bytes: int, console: Console) -> Iterator[Advance]:
 @contextmanager
 def _lines(what: str, total_bytes: int, console: Console) -> Iterator[Advance]:
     totals = _Totals(total_bytes)
-    said_at = totals.start
+    stop = threading.Event()
 
-    def advance(num_bytes: int, num_documents: int = 0, num_tokens: int = 0, num_failed: int = 0) -> None:
-        nonlocal said_at
-        totals.add(num_bytes, num_documents, num_tokens, num_failed)
-        if time.monotonic() - said_at >= LINE_EVERY_S:
-            said_at = time.monotonic()
+    def say() -> None:
+        while not stop.wait(LINE_EVERY_S):
             share = totals.bytes / max(total_bytes, 1)
-            eta_s = totals.elapsed_s * (1 / share - 1) if share else float("inf")
-            console.print(f"{what}: {share:.0%} · {totals} · about {eta_s:,.0f} s to go", highlight=False)
+            eta = f" · about {totals.elapsed_s * (1 / share - 1):,.0f} s to go" if share else ""
+            console.print(f"{what}: {share:.0%} · {totals}{eta}", highlight=False)
 
-    yield advance
+    speaker = threading.Thread(target=say, name="progress", daemon=True)
+    speaker.start()
+    try:
+        yield totals.add
+    finally:
+        stop.set()
+        speaker.join()
     console.print(f"{what}: done in {totals.elapsed_s:,.1f} s · {totals}", highlight=False)

@@ -99,7 +99,7 @@ def test_a_plan_writes_nothing(tables, tmp_path):
 
 def test_the_documents_of_each_tier_are_copied_once(tables):
     first = execute(tables, "documents=true")
-    copied = [path for path in sorted((first.folder / "documents").rglob("*.parquet"))]
+    copied = sorted((first.folder / "documents").rglob("*.parquet"))
     ids = [name for path in copied for name in pq.read_table(path, partitioning=None).column("id").to_pylist()]
     assert sorted(ids) == sorted(f"doc-{number}" for number in range(240))
     before = contents(first.folder)

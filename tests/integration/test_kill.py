@@ -13,18 +13,35 @@ from conftest import SENTENCES, call, command, contents, documents, execute, wri
 WAIT_S = 240
 
 
-@pytest.fixture
-def large(tables, corpus):
-    """Tables of a run that lasts some seconds: 40 files of 150 documents, on workers of its own."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Forty files of sixty documents."""
+    folder = tmp_path_factory.mktemp("large")
     for number in range(40):
-        write_jsonl(corpus / f"part-{number:02}.jsonl", documents(150, 150 * number))
-    return {key: value for key, value in tables.items() if key != "cluster"} | {"cluster": {"workers": 2}}
+        write_jsonl(folder / f"part-{number:02}.jsonl", documents(60, 60 * number))
+    return folder
+
+
+def tables_of(folder, models, run, cluster):
+    return {
+        "output": str(run),
+        "input": {"path": str(folder), "carry": ["url"]},
+        "classifier": [models["edu"], models["other"], models["keep"]],
+        "cluster": cluster,
+    }
 
 
 @pytest.fixture
-def undisturbed(large, tables, tmp_path):
+def large(folder, models, tmp_path):
+    """Tables of a run over them that lasts some seconds, on workers of its own."""
+    return tables_of(folder, models, tmp_path / "run", {"workers": 2})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder, models, client, tmp_path_factory):
     """What the run's files hold when nothing happens to it."""
-    return contents(execute(large | {"output": str(tmp_path / "undisturbed"), "cluster": tables["cluster"]}).folder)
+    cluster = {"kind": "existing", "address": client.scheduler.address}
+    return contents(execute(tables_of(folder, models, tmp_path_factory.mktemp("undisturbed"), cluster)).folder)
 
 
 def start(tables, tmp_path):
@@ -59,7 +76,8 @@ def test_a_run_killed_at_random_moments_ends_with_the_bytes_of_an_undisturbed_on
     moments = random.Random(seed)
     run = tmp_path / "run"
     process = start(large, tmp_path)
-    wait_for(process, lambda goal=moments.randrange(1, 38): num_scored(run) >= goal)
+    goal = moments.randrange(1, 38)
+    wait_for(process, lambda: num_scored(run) >= goal)
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
     done = call(large, tmp_path / "config.json")

@@ -53,11 +53,8 @@ def test_an_error_that_is_not_ours_says_its_type(client):
 
 
 def test_stopping_submits_no_more_and_awaits_what_runs(client):
-    stop = False
     finished = []
-    for outcome in run_window(client, square, range(1000), lambda: stop):
-        finished.append(outcome.item)
-        stop = True
+    finished.extend(outcome.item for outcome in run_window(client, square, range(1000), lambda: bool(finished)))
     assert 1 <= len(finished) <= IN_FLIGHT_PER_WORKER * 2
 
 
