@@ -85,12 +85,12 @@ class Fields:
         self._carried = [(places[name], kind) for name, kind in spec.carried.items()]
 
     def row(self, position: int, data: bytearray) -> Row | Quarantined:
-        """The row that a line holds."""
+        """The row that a line holds. The data of a row is cleared: a long line must not stay beside its text."""
         try:
             fields = self._decode(data)
-            if (kind := _kind(raw := getattr(fields, self._text))) != "a string":
+            if (kind := _kind(getattr(fields, self._text))) != "a string":
                 return Quarantined.of(position, f"text is {kind}", data)
-            text = _text.decode(raw)
+            text = _text.decode(getattr(fields, self._text))
         except msgspec.DecodeError as error:
             return Quarantined.of(position, f"bad JSON: {str(error).removeprefix('JSON is malformed: ')}", data)
         except UnicodeDecodeError:
@@ -99,7 +99,9 @@ class Fields:
             return Quarantined.of(position, "bad JSON: nested too deeply", data)
         identity = _read_id(getattr(fields, self._id)) if self._id else None
         carried = [_read_carried(getattr(fields, field), kind) for field, kind in self._carried]
-        return Row.of(position, identity, text, text.encode(), carried)
+        del fields
+        data.clear()
+        return Row(position, identity, text.encode(), len(text), not text or text.isspace(), carried)
 
 
 class Lines:
@@ -219,12 +221,10 @@ def _check_boundary(holds: bool, url: str, byte: int) -> None:
 
 
 def _row(line: Line, position: int, fields: Fields) -> Row | Quarantined | None:
-    """What a line holds, None if nothing. Its memory is given back: a long line must not stay beside its text."""
+    """What a line holds, None if nothing."""
     if line.num_bytes > MAX_LINE_BYTES:
         return Quarantined.of(position, f"line is too long: {line.num_bytes} bytes", line.data)
-    row = None if _BLANK.fullmatch(line.data) else fields.row(position, line.data)
-    line.data.clear()
-    return row
+    return None if _BLANK.fullmatch(line.data) else fields.row(position, line.data)
 
 
 def _drop_byte_order_mark(data: bytearray) -> None:

@@ -1,5 +1,6 @@
 """Parquet: footers, the columns that are needed, and their rows as a stream of bounded memory."""
 
+import codecs
 import contextlib
 import math
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from curation.data.rows import Carried, Quarantined, Row, fits_int64
 
 _BATCH_ROWS = 16  # so few because all of a batch is in memory, and its documents may be long; more is hardly faster
 _BUFFER_BYTES = 1 << 20  # pages are read as they come; without it a whole column chunk is fetched first
+_PIECE_BYTES = 1 << 20  # a str can take four times as much memory as its UTF-8
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 8
 
@@ -152,16 +154,29 @@ def _rows(batch: pa.RecordBatch, start: int, spec: InputSpec) -> Iterator[Row | 
     columns = [_carried(batch.column(name)) for name in spec.carried]
     carried = list(zip(*columns, strict=True)) if columns else [()] * batch.num_rows
     for place in range(batch.num_rows):
-        utf8, position = texts[place].as_py(), start + place  # one at a time: a batch may hold long documents
-        if utf8 is None:
+        buffer, position = texts[place].as_buffer(), start + place
+        if buffer is None:
             yield Quarantined.of(position, "text is null")
             continue
+        text = memoryview(buffer)  # not a copy: a batch may hold long documents
         try:
-            text = utf8.decode()
+            num_chars, blank = _measured(text)
         except UnicodeDecodeError:
-            yield Quarantined.of(position, "bad UTF-8 in the text", utf8)
+            yield Quarantined.of(position, "bad UTF-8 in the text", text)
             continue
-        yield Row.of(position, ids[place], text, utf8, carried[place])
+        yield Row(position, ids[place], text, num_chars, blank, carried[place])
+
+
+def _measured(utf8: memoryview) -> tuple[int, bool]:
+    """How many characters a text has, and whether it is blank. Raises UnicodeDecodeError; decodes piece by piece."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    num_chars, blank = 0, True
+    for begin in range(0, len(utf8), _PIECE_BYTES):
+        end = begin + _PIECE_BYTES
+        piece = decoder.decode(utf8[begin:end], final=end >= len(utf8))
+        num_chars += len(piece)
+        blank = blank and (not piece or piece.isspace())
+    return num_chars, blank
 
 
 def _ids(array: pa.Array) -> list[str | None]:

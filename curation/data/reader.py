@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from curation.core.errors import CurationError, ShardError
 from curation.data.inputs import InputSpec
 from curation.data.jsonl import CompressedLines, Lines
 from curation.data.parquet import RowGroups
-from curation.data.rows import Quarantined, Row
+from curation.data.rows import Carried, Quarantined, Row
 from curation.data.shards import Shard
 
 _ARROW = {"string": pa.large_string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
@@ -63,8 +64,8 @@ class Reader:
     def __iter__(self) -> Iterator[Partition]:
         source = _source(self._shard, self._spec)
         try:
-            for rows in _gathered(source.rows(), self._spec.partition_bytes):
-                yield self._partition(rows)
+            for gathered in _gathered(source.rows(), self._spec):
+                yield self._counted(gathered)
         except CurationError:
             raise
         except Exception as error:
@@ -75,21 +76,17 @@ class Reader:
         self.counts.read = source.num_read
         self.fingerprint = source.fingerprint
 
-    def _partition(self, rows: list[Row | Quarantined]) -> Partition:
-        """The rows as a frame; the list is emptied, so that no text is in memory twice."""
-        quarantined = tuple(row for row in rows if isinstance(row, Quarantined))
-        read = [row for row in rows if isinstance(row, Row)]
-        rows.clear()
-        counts = self.counts
-        counts.quarantined += len(quarantined)
-        counts.made_ids += sum(row.id is None for row in read)
-        counts.carry_nulls += sum(row.num_wrong for row in read)
-        frame = _frame(read, self._shard.relative, self._spec)
-        states = frame["state"].value_counts()
+    def _counted(self, gathered: "_Gathered") -> Partition:
+        """The partition of gathered rows, after counting them."""
+        partition, counts = gathered.partition(self._shard.relative), self.counts
+        states = partition.frame["state"].value_counts()
         counts.ok += int(states.get("ok", 0))
         counts.blank += int(states.get("blank", 0))
         counts.not_selected += int(states.get("not_selected", 0))
-        return Partition(frame, quarantined)
+        counts.quarantined += len(gathered.quarantined)
+        counts.made_ids += gathered.ids.count(None)
+        counts.carry_nulls += gathered.num_wrong
+        return partition
 
 
 def read(shard: Shard, spec: InputSpec) -> Reader:
@@ -102,7 +99,7 @@ def where_mistakes(spec: InputSpec) -> list[str]:
     if not spec.where or spec.mistakes():
         return []
     try:
-        _frame([], "", spec)
+        _Gathered(spec).partition("")
     except Exception as error:  # noqa: BLE001 - an expression can fail in any way
         return [
             f"[input] where: {spec.where!r} cannot be evaluated over the carried columns {list(spec.carried)}: {error}."
@@ -119,39 +116,69 @@ def _source(shard: Shard, spec: InputSpec) -> RowGroups | Lines | CompressedLine
     return Lines(shard.url, shard.start, shard.stop, spec)
 
 
-def _gathered(rows: Iterable[Row | Quarantined], max_bytes: int) -> Iterator[list[Row | Quarantined]]:
-    """Rows in runs of at most `max_bytes`; a larger one goes alone."""
-    run: list[Row | Quarantined] = []
-    total = 0
+class _Gathered:
+    """Rows of one partition, column by column; their text in one buffer, which the frame takes over without a copy."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        self._spec = spec
+        self._positions: list[int] = []
+        self._text = bytearray()
+        self._ends = [0]
+        self._num_chars: list[int] = []
+        self._blank: list[bool] = []
+        self._carried: list[list[Carried]] = [[] for _ in spec.carried]
+        self.ids: list[str | None] = []
+        self.num_wrong = 0
+        self.num_bytes = 0
+        self.quarantined: list[Quarantined] = []
+
+    def add(self, row: Row | Quarantined) -> None:
+        self.num_bytes += row.num_bytes
+        if isinstance(row, Quarantined):
+            self.quarantined.append(row)
+            return
+        self._positions.append(row.position)
+        self._text += row.text
+        self._ends.append(len(self._text))
+        self._num_chars.append(row.num_chars)
+        self._blank.append(row.blank)
+        self.ids.append(row.id)
+        for values, (value, is_wrong) in zip(self._carried, row.carried, strict=True):
+            values.append(value)
+            self.num_wrong += is_wrong
+
+    def partition(self, relative: str) -> Partition:
+        """What was gathered; `relative` names the file in the ids that are made."""
+        count = len(self._positions)
+        ids = [each or f"{relative}#{position}" for each, position in zip(self.ids, self._positions, strict=True)]
+        ends = pa.array(self._ends, pa.int64())
+        known = {
+            "position": pa.array(self._positions, pa.int64()),
+            "id": pa.array(ids, pa.large_string()),
+            "text": pa.LargeStringArray.from_buffers(count, ends.buffers()[1], pa.py_buffer(self._text)),
+            "n_bytes": pc.subtract(ends[1:], ends[:-1]),
+            "n_chars": pa.array(self._num_chars, pa.int64()),
+        }
+        columns = zip(self._spec.carried.items(), self._carried, strict=True)
+        carried = {name: pa.array(values, _ARROW[kind]) for (name, kind), values in columns}
+        frame: pd.DataFrame = pa.table(known).to_pandas()
+        values = pa.table(carried).to_pandas(types_mapper=_NULLABLE.get)
+        selected = _selected(values, self._spec.where) if self._spec.where else np.ones(count, dtype=bool)
+        states = np.where(selected, np.where(self._blank, "blank", "ok"), "not_selected")
+        frame["state"] = pd.Series(states, dtype="str")
+        return Partition(frame.join(values) if carried else frame, tuple(self.quarantined))
+
+
+def _gathered(rows: Iterable[Row | Quarantined], spec: InputSpec) -> Iterator[_Gathered]:
+    """Rows in runs of at most `partition_bytes`; a larger one goes alone."""
+    run = _Gathered(spec)
     for row in rows:
-        if run and total + row.num_bytes > max_bytes:
+        if run.num_bytes and run.num_bytes + row.num_bytes > spec.partition_bytes:
             yield run
-            run, total = [], 0
-        run.append(row)
-        total += row.num_bytes
-    if run:
+            run = _Gathered(spec)
+        run.add(row)
+    if run.num_bytes:
         yield run
-
-
-def _frame(rows: list[Row], relative: str, spec: InputSpec) -> pd.DataFrame:
-    """The frame of rows that could be read, with their state."""
-    known = {
-        "position": pa.array([row.position for row in rows], pa.int64()),
-        "id": pa.array([row.id or f"{relative}#{row.position}" for row in rows], pa.large_string()),
-        "text": pa.array([row.text for row in rows], pa.large_binary()).view(pa.large_string()),
-        "n_bytes": pa.array([len(row.text) for row in rows], pa.int64()),
-        "n_chars": pa.array([row.num_chars for row in rows], pa.int64()),
-    }
-    carried = {
-        name: pa.array([row.carried[place] for row in rows], _ARROW[kind])
-        for place, (name, kind) in enumerate(spec.carried.items())
-    }
-    frame: pd.DataFrame = pa.table(known).to_pandas()
-    values = pa.table(carried).to_pandas(types_mapper=_NULLABLE.get)
-    selected = _selected(values, spec.where) if spec.where else np.ones(len(rows), dtype=bool)
-    read_states = np.where([row.blank for row in rows], "blank", "ok")
-    frame["state"] = pd.Series(np.where(selected, read_states, "not_selected"), dtype="str")
-    return frame.join(values) if carried else frame
 
 
 def _selected(carried: pd.DataFrame, where: str) -> NDArray[np.bool_]:

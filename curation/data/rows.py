@@ -10,29 +10,23 @@ Carried = str | int | float | bool | None
 
 
 class Row(NamedTuple):
-    """A row that could be read. `text` is valid UTF-8: as bytes, because a str can take four times as much memory."""
+    """A row that could be read.
+
+    `text` is valid UTF-8; as bytes, because a str can take four times as much memory. `carried` holds each value (None
+    for a missing one) and whether it was of a wrong type, which makes it None too.
+    """
 
     position: int
     id: str | None
-    text: bytes
+    text: bytes | memoryview
     num_chars: int
     blank: bool
-    carried: tuple[Carried, ...]
-    num_wrong: int
-
-    @classmethod
-    def of(
-        cls, position: int, identity: str | None, text: str, utf8: bytes, carried: Sequence[tuple[Carried, bool]]
-    ) -> Self:
-        """From a text, the same text as UTF-8, and carried values, each with whether it was of a wrong type."""
-        values = tuple(value for value, _ in carried)
-        num_wrong = sum(wrong for _, wrong in carried)
-        return cls(position, identity, utf8, len(text), not text or text.isspace(), values, num_wrong)
+    carried: Sequence[tuple[Carried, bool]]
 
     @property
     def num_bytes(self) -> int:
         """About what it takes in memory, in bytes."""
-        strings = sum(len(value) for value in self.carried if isinstance(value, str))
+        strings = sum(len(value) for value, _ in self.carried if isinstance(value, str))
         return len(self.text) + len(self.id or "") + strings + _ROW_BYTES
 
 
@@ -44,7 +38,7 @@ class Quarantined(NamedTuple):
     raw: bytes
 
     @classmethod
-    def of(cls, position: int, reason: str, raw: bytes | bytearray = b"") -> Self:
+    def of(cls, position: int, reason: str, raw: bytes | bytearray | memoryview = b"") -> Self:
         """With as much of `raw` as quarantine keeps."""
         return cls(position, reason, bytes(raw[:MAX_RAW_BYTES]))
 

@@ -1,4 +1,4 @@
-"""A run directory of format 1 stays readable. The files were written once, by the first version, and are never rewritten."""
+"""A run directory of format 1 stays readable. The first version wrote these files; nobody writes them again."""
 
 from pathlib import Path
 

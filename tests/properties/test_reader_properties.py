@@ -52,7 +52,7 @@ good_rows = st.lists(
 
 def count_of_rows(data):
     """How many rows a file of lines has, counted in another way than the reader does."""
-    return sum(line.strip(b" \t\r") != b"" for line in data.split(b"\n"))
+    return sum(line.strip(b" \t\r") != b"" for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
 
 
 @functools.cache

@@ -41,7 +41,7 @@ def test_a_position_is_the_ordinal_of_the_row_in_a_compressed_file(tmp_path, ext
     assert [row.position for row in everything.quarantined] == [2]
 
 
-@pytest.mark.parametrize("data", [b"", b"\n", b"\r\n \t\n\n"])
+@pytest.mark.parametrize("data", [b"", b"\n", b"\r\n \t\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
 def test_blank_lines_are_no_rows(tmp_path, extension, data):
     everything = read_bytes_as(tmp_path / f"a{extension}", compressed(data, extension))
     assert (everything.frames, everything.count("read")) == ([], 0)
