@@ -15,6 +15,7 @@ from rich.console import Console
 
 from curation import config
 from curation.calibration.thresholds import Thresholds
+from curation.core.errors import ClusterError, ShardError
 from curation.core.fingerprint import canonical_json, fingerprint
 from curation.data import storage
 from curation.data.fingerprints import write_inputs
@@ -72,9 +73,9 @@ def stop_on_signals() -> Iterator[Stopping]:
 def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     """Carry out a plan; the caller holds the run directory's lock. Gives the exit code.
 
-    With `prune`, files that no shard and no classifier accounts for are deleted first. Raises ModelError when a worker
-    cannot load its replica or a canary fails, ClusterError when the cluster is lost, ShardError when calibration cannot
-    read what was written.
+    With `prune`, files that no shard and no classifier accounts for are deleted first. A lost cluster, or files
+    that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot load its
+    replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
     layout = plan.layout
     storage.sweep_scratch(layout.root)
@@ -86,9 +87,18 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
         for orphan in plan.missing.orphans if prune else ():
             storage.remove(storage.join(layout.root, orphan))
         with connect(plan.spec.cluster, plan.spec.scoring.compute_threads) as client:
-            code = _Run(plan, client, console, log, stopping).carry_out()
+            code = _carry_out(_Run(plan, client, console, log, stopping))
         log.event("end", exit_code=code)
         return code
+
+
+def _carry_out(run: "_Run") -> int:
+    try:
+        return run.carry_out()
+    except (ClusterError, ShardError) as error:  # no mistake of the plan, and the same command goes on from here
+        run.log.event("error", message=str(error))
+        run.console.print(str(error), highlight=False, markup=False)
+        return INCOMPLETE
 
 
 class _Run:

@@ -1,7 +1,9 @@
 """Many tasks through a bounded window of futures: the scheduler never holds more than two for each worker."""
 
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -16,6 +18,8 @@ Result = TypeVar("Result")
 
 IN_FLIGHT_PER_WORKER = 2
 RETRIES = 2
+
+_LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,14 @@ def run_window(
     more is submitted and what is running is awaited; items never submitted have no outcome.
     Raises ClusterError when the scheduler is lost.
     """
+    with _lost_is_one_error():
+        yield from _run_window(client, function, iter(items), stopping)
+
+
+def _run_window(
+    client: "Client", function: Callable[[Item], Result], waiting: Iterator[Item], stopping: Callable[[], bool]
+) -> Iterator[Outcome[Item, Result]]:
     window = _Window(client, function)
-    waiting = iter(items)
     while True:
         if not stopping():
             for item in islice(waiting, window.room()):
@@ -55,6 +65,15 @@ def run_window(
         window.submit(item, attempts + 1, alone=True)
         while window.running:
             yield from window.finished(stopping)
+
+
+@contextmanager
+def _lost_is_one_error() -> Iterator[None]:
+    """What Dask raises in various ways when the scheduler is gone, as one ClusterError."""
+    try:
+        yield
+    except (OSError, CancelledError) as error:  # CommClosedError and TimeoutError are OSErrors
+        raise ClusterError(_LOST) from error
 
 
 class _Window(Generic[Item, Result]):
@@ -90,7 +109,7 @@ class _Window(Generic[Item, Result]):
         if future.status == "finished":
             yield Outcome(item, future.result(), attempts=attempt)
         elif error is None:
-            raise ClusterError("The scheduler was lost, and with it the tasks. Run the same command again to resume.")
+            raise ClusterError(_LOST)
         elif isinstance(error, KilledWorker):
             if alone:
                 yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)

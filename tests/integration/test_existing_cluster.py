@@ -1,0 +1,88 @@
+"""The same run on a scheduler that somebody else started, and what is said when it goes away."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import command, contents, documents, execute, write_jsonl
+
+from curation.core.errors import ClusterError
+from curation.execution.cluster import ClusterSpec, connect
+
+
+@pytest.fixture
+def scheduler_file(tmp_path):
+    """The file of a scheduler with one worker, each a process of its own; the scheduler is the first of `processes`."""
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--scheduler-file", file, "--port", "0", "--dashboard-address", ":0"], **quiet
+    )
+    worker = subprocess.Popen(
+        [*dask, "worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard", "--no-nanny"], **quiet
+    )
+    yield file, scheduler
+    for process in (worker, scheduler):
+        process.kill()
+        process.wait()
+
+
+def wait_until(condition):
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_by_scheduler_file_and_by_address_the_files_are_the_same(tables, scheduler_file, tmp_path):
+    file, _ = scheduler_file
+    wait_until(file.exists)
+    by_address = contents(execute(tables).folder)
+    there = execute(
+        tables | {"output": str(tmp_path / "there"), "cluster": {"kind": "existing", "scheduler_file": str(file)}}
+    )
+    assert (there.code, contents(there.folder)) == (0, by_address)
+
+
+def test_a_lost_scheduler_is_one_clear_message_and_the_run_can_go_on(tables, corpus, scheduler_file, tmp_path):
+    for number in range(60):
+        write_jsonl(corpus / f"part-{number:02}.jsonl", documents(60, 60 * number))
+    file, scheduler = scheduler_file
+    wait_until(file.exists)
+    lost = tables | {"cluster": {"kind": "existing", "scheduler_file": str(file)}}
+    process = subprocess.Popen(
+        command(lost, tmp_path / "config.json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until((tmp_path / "run" / "rows").exists)
+    scheduler.kill()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, out + err
+    assert "The scheduler was lost" in out + err
+    assert "Traceback" not in out + err
+    assert execute(tables).code == 0
+
+
+def test_a_scheduler_file_that_is_not_there_is_a_mistake_of_the_plan(tmp_path):
+    spec = ClusterSpec(kind="existing", scheduler_file=str(tmp_path / "none.json"))
+    assert spec.mistakes() == [f"cluster.scheduler_file: {tmp_path}/none.json does not exist; is the scheduler up?"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"address": "tcp://a:1", "scheduler_file": "/dev/null"}])
+def test_an_existing_cluster_is_named_once(settings):
+    (mistake,) = ClusterSpec(kind="existing", **settings).mistakes()
+    assert mistake == "cluster: an existing cluster is named by its address or by its scheduler_file, one of them."
+
+
+def test_a_scheduler_without_workers_is_not_waited_for_forever(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("curation.execution.cluster._CONNECT_TIMEOUT_S", 1)
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
+        file = tmp_path / "scheduler.json"
+        file.write_text(json.dumps(cluster.scheduler.identity()))
+        spec = ClusterSpec(kind="existing", scheduler_file=str(file))
+        with pytest.raises(ClusterError, match="has had no worker"), connect(spec, compute_threads=1):
+            pass
