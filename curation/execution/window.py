@@ -1,5 +1,7 @@
 """Many tasks through a bounded window of futures: the scheduler never holds more than two for each worker."""
 
+import math
+import time
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +21,9 @@ Result = TypeVar("Result")
 IN_FLIGHT_PER_WORKER = 2
 RETRIES = 2
 
+_LOOK_EVERY_S = 1.0
+_POLL_S = 0.01
+_NO_WORKER_S = 120.0
 _LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
 
 
@@ -86,10 +91,31 @@ class _Window(Generic[Item, Result]):
         self.running: dict[str, tuple[Item, int, bool]] = {}
         self.suspects: deque[tuple[Item, int]] = deque()
         self.num_submitted = 0
+        self.num_workers = 0
+        self.looked_at = self.worked_at = -math.inf
 
     def room(self) -> int:
-        num_workers = max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
-        return max(0, IN_FLIGHT_PER_WORKER * num_workers - len(self.running))
+        self.look()
+        return max(0, IN_FLIGHT_PER_WORKER * max(1, self.num_workers) - len(self.running))
+
+    def look(self) -> None:
+        """Count the workers, at most once a second: it is a question to the scheduler."""
+        now = time.monotonic()
+        if now - self.looked_at >= _LOOK_EVERY_S:
+            self.num_workers = len(self.client.scheduler_info(n_workers=-1)["workers"])
+            self.looked_at = now
+        if self.num_workers or self.worked_at == -math.inf:
+            self.worked_at = now
+
+    def wait(self) -> None:
+        """Wait until a task has finished. Raises ClusterError when there has been no worker for a while."""
+        while not self.completed.has_ready():
+            self.look()
+            if (idle_s := time.monotonic() - self.worked_at) > _NO_WORKER_S:
+                raise ClusterError(
+                    f"There has been no worker for {idle_s:.0f} s. Start some, then run the same command."
+                )
+            time.sleep(_POLL_S)
 
     def submit(self, item: Item, attempt: int = 1, *, alone: bool = False) -> None:
         # A key of its own for each attempt: the scheduler must not answer with the error that it remembers.
@@ -103,6 +129,7 @@ class _Window(Generic[Item, Result]):
         """Wait for one task; yield its outcome unless it is to be tried again."""
         from distributed import KilledWorker
 
+        self.wait()
         future = next(self.completed)
         item, attempt, alone = self.running.pop(future.key)
         error = future.exception() if future.status == "error" else None

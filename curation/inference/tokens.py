@@ -153,11 +153,12 @@ class Tokenizer:
 class TokensSpec:
     """How `rows.n_tokens` is found: by one tokenizer over whole texts, or from their bytes.
 
-    `count_tokenizer` is a local directory; "" estimates: UTF-8 bytes divided by `bytes_per_token`, rounded up.
+    `count_tokenizer` is a local directory; "" estimates: UTF-8 bytes divided by `bytes_per_token`, rounded up. Its
+    default was measured with BERT's uncased WordPiece on 3,310 English web pages (10,773,198 bytes, 2,340,118 tokens).
     """
 
     count_tokenizer: str = ""
-    bytes_per_token: float = 4.4
+    bytes_per_token: float = 4.6
 
     def __post_init__(self) -> None:
         if not self.bytes_per_token > 0:
