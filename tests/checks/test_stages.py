@@ -1,19 +1,17 @@
 """What every stage that needs no model keeps: pure, row by row, only appending, as promised, and a value itself."""
 
-import pickle
-
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 
 from curation.calibration.thresholds import ClassifierThresholds, Thresholds
-from curation.core import frames
 from curation.core.errors import ColumnError
 from curation.stages.bucket import Bucket
 from curation.stages.ensemble import Ensemble
 from curation.stages.tier import Tier
 from curation.stages.tiering import TieringSpec, stages
+from curation.testing import check_stage
 
 CUTS = tuple(np.linspace(-1, 1, 19, dtype=np.float32).tolist())
 PIPELINE = stages(
@@ -54,38 +52,11 @@ def frame(stage):
     return pd.DataFrame({name: columns[name] for name in ("id", *stage.reads)}, index=index)
 
 
-def test_a_stage_appends_the_columns_it_promised(stage, frame):
-    result = stage(frame)
-    assert list(result.columns) == [*frame.columns, *stage.adds]
-    assert {name: frames.dtype_name(result, name) for name in stage.adds} == dict(stage.adds)
+def test_every_stage_keeps_the_promises_of_a_stage(stage, frame):
+    check_stage(stage, frame)
 
 
-def test_a_stage_keeps_rows_and_index_and_the_frame_it_was_given(stage, frame):
-    before = frame.copy(deep=True)
-    result = stage(frame)
-    pd.testing.assert_frame_equal(frame, before)
-    pd.testing.assert_frame_equal(result[list(frame.columns)], before)
-
-
-def test_a_stage_gives_every_row_what_it_gives_that_row_alone(stage, frame):
-    alone = pd.concat([stage(frame.iloc[[place]]) for place in range(len(frame))])
-    pd.testing.assert_frame_equal(stage(frame), alone)
-
-
-def test_a_stage_takes_a_frame_without_rows(stage, frame):
-    result = stage(frame.iloc[:0])
-    assert len(result) == 0
-    assert list(result.columns) == [*frame.columns, *stage.adds]
-
-
-def test_a_stage_knows_its_result_without_computing_it(stage, frame):
-    pd.testing.assert_frame_equal(stage.meta(frame), stage(frame).iloc[:0])
-
-
-def test_a_stage_is_a_value(stage):
-    copy = pickle.loads(pickle.dumps(stage))
-    assert copy == stage
-    assert hash(copy) == hash(stage)
+def test_stages_with_other_settings_are_other_values():
     assert len(set(STAGES)) == len(STAGES)
 
 
