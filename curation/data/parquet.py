@@ -91,7 +91,7 @@ class RowGroups:
         with opened(self._url) as (file, self.fingerprint):
             self._check(file)
             position = self._start
-            for group in self._groups or range(file.num_row_groups):
+            for group in range(file.num_row_groups) if self._groups is None else self._groups:
                 self.place = f"after row {position}"
                 self.num_read += file.metadata.row_group(group).num_rows
                 for batch in file.iter_batches(_BATCH_ROWS, [group], list(self._spec.columns), use_threads=False):
@@ -104,7 +104,10 @@ class RowGroups:
     def _check(self, file: pq.ParquetFile) -> None:
         if found := mistakes(file.schema_arrow, self._spec):
             raise ShardError(f"{self._url}: {found[0]}")
-        if self._groups is not None and row_range(file.metadata, self._groups) != (self._start, self._stop):
+        if self._groups is None:
+            return
+        no_longer_empty = not self._groups and file.metadata.num_rows > 0
+        if no_longer_empty or row_range(file.metadata, self._groups) != (self._start, self._stop):
             raise ShardError(
                 f"{self._url}: the rows {self._start} to {self._stop} are not whole row groups any more, "
                 "so the file has changed since it was split into shards. "

@@ -50,7 +50,7 @@ class Counts:
 
 
 class Reader:
-    """Iterates over the partitions of a shard, once; what they are follows from the shard and the spec alone.
+    """Iterates over the partitions of a shard; what they are follows from the shard and the spec alone.
 
     After the last one, `counts` and `fingerprint` (of the content that was read) are complete. Raises ShardError,
     which says about where, when the file cannot be read to its end.
@@ -62,6 +62,7 @@ class Reader:
         self.fingerprint = ""
 
     def __iter__(self) -> Iterator[Partition]:
+        self.counts = Counts()
         source = _source(self._shard, self._spec)
         try:
             for gathered in _gathered(source.rows(), self._spec):
@@ -90,7 +91,7 @@ class Reader:
 
 
 def read(shard: Shard, spec: InputSpec) -> Reader:
-    """The partitions of a shard, to be iterated over once."""
+    """The partitions of a shard, to be iterated over."""
     return Reader(shard, spec)
 
 
@@ -123,6 +124,7 @@ class _Gathered:
         self._spec = spec
         self._positions: list[int] = []
         self._text = bytearray()
+        self._alone: bytes | memoryview = b""
         self._ends = [0]
         self._num_chars: list[int] = []
         self._blank: list[bool] = []
@@ -138,8 +140,11 @@ class _Gathered:
             self.quarantined.append(row)
             return
         self._positions.append(row.position)
-        self._text += row.text
-        self._ends.append(len(self._text))
+        if row.num_bytes > self._spec.partition_bytes:
+            self._alone = row.text  # nothing comes beside it, so it need not be copied
+        else:
+            self._text += row.text
+        self._ends.append(self._ends[-1] + len(row.text))
         self._num_chars.append(row.num_chars)
         self._blank.append(row.blank)
         self.ids.append(row.id)
@@ -151,11 +156,11 @@ class _Gathered:
         """What was gathered; `relative` names the file in the ids that are made."""
         count = len(self._positions)
         ids = [each or f"{relative}#{position}" for each, position in zip(self.ids, self._positions, strict=True)]
-        ends = pa.array(self._ends, pa.int64())
+        ends, text = pa.array(self._ends, pa.int64()), pa.py_buffer(self._alone or self._text)
         known = {
             "position": pa.array(self._positions, pa.int64()),
             "id": pa.array(ids, pa.large_string()),
-            "text": pa.LargeStringArray.from_buffers(count, ends.buffers()[1], pa.py_buffer(self._text)),
+            "text": pa.LargeStringArray.from_buffers(count, ends.buffers()[1], text),
             "n_bytes": pc.subtract(ends[1:], ends[:-1]),
             "n_chars": pa.array(self._num_chars, pa.int64()),
         }

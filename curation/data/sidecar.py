@@ -50,22 +50,26 @@ class SidecarWriter:
         strings = [field.name for field in self._schema if pa.types.is_string(field.type)]
         repeating = [name for name in strings if name not in {"id", "text"}]
         rising = {"position": "DELTA_BINARY_PACKED"} if "position" in self._schema.names else None
-        self._writer = pq.ParquetWriter(
-            file, self._schema, compression="zstd", use_dictionary=repeating, column_encoding=rising
-        )
+        with storage.explaining(self._url, "written"):
+            self._writer = pq.ParquetWriter(
+                file, self._schema, compression="zstd", use_dictionary=repeating, column_encoding=rising
+            )
         return self
 
     def write(self, columns: "pa.Table | pd.DataFrame | Mapping[str, Any]") -> None:
         """Append rows: a table, a frame or arrays by name. Columns that the schema does not name are left out."""
         arrays = [_array(columns[field.name], field) for field in self._schema]
         table = pa.Table.from_arrays(arrays, schema=self._schema)
-        if table.num_rows:
+        if not table.num_rows:
+            return
+        with storage.explaining(self._url, "written"):
             self._writer.write_table(table, row_group_size=table.num_rows)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Say what the file is. `record` holds JSON values, and nothing that varies from run to run."""
         self._writer.add_key_value_metadata({_KEY: canonical_json({**record, "format": FORMAT})})
-        self._writer.close()
+        with storage.explaining(self._url, "written"):
+            self._writer.close()
         self._finished = True
 
     def __exit__(

@@ -29,6 +29,7 @@ _PACKAGE = Path(__file__).parent.parent
 _ADVICE = {
     errno.ENOSPC: "Free some space or choose another output",
     errno.EDQUOT: "Free some of your quota or choose another output",
+    errno.EFBIG: "Raise the limit on the size of files",
     errno.EIO: "Check the disk or the mount",
     errno.EACCES: "Check the permissions",
     errno.EPERM: "Check the permissions",
@@ -52,19 +53,20 @@ def resolve(url: str) -> str:
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URL, and the path on it. What names no protocol is local, whatever its characters.
 
-    Listings are not cached: other processes write too. Raises ConfigError when the protocol is unknown or its package
-    is not installed.
+    What the filesystem knew of listings is forgotten: other processes write too. Raises ConfigError when the protocol
+    is unknown or its package is not installed.
     """
     url = resolve(url).removeprefix("file://")
     protocol, separator, _ = url.partition("://")
     if not separator:
         return LocalFileSystem(), str(Path(url).expanduser().absolute())
     try:
-        fs, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        fs, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise ConfigError(
             f"{url}: nothing here can open {protocol}:// paths ({error}). Install the fsspec package for it."
         ) from None
+    fs.invalidate_cache()
     return fs, path
 
 
@@ -109,7 +111,7 @@ def write_bytes(url: str, data: bytes) -> None:
     """Put `data` under its final name, whole or not at all. Raises ShardError."""
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
-        with committed(url) as file:
+        with committed(url) as file, explaining(url, "written"):
             file.write(data)
         return
     with explaining(url, "written"):
@@ -129,12 +131,17 @@ def append_bytes(url: str, data: bytes) -> None:
 def committed(url: str) -> Iterator[BinaryIO]:
     """A file to write bytes to, which appears under its final name when the block ends.
 
-    When the block raises, nothing appears and an older file of that name stays. An OSError becomes a ShardError.
+    When the block raises, nothing appears and an older file of that name stays. Raises ShardError when the file cannot
+    be made or committed; what the block itself raises stays what it is.
     """
     fs, path = filesystem(url)
-    place = _renamed(Path(path)) if isinstance(fs, LocalFileSystem) else _put(fs, path)
-    with explaining(url, "written"), place as file:
+    with contextlib.ExitStack() as stack:
+        with explaining(url, "written"):
+            file = stack.enter_context(_scratch_file(fs, path))
         yield file
+        with explaining(url, "written"):
+            file.flush()
+            _commit(fs, file, path)
 
 
 def remove(url: str) -> None:
@@ -186,26 +193,29 @@ def explaining(url: str, verb: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _renamed(target: Path) -> Iterator[BinaryIO]:
-    _make_folder(target.parent)
-    scratch = _scratch_folder(target.parent) / f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}"
+def _scratch_file(fs: Any, path: str) -> Iterator[BinaryIO]:
+    """A file for what will lie at `path`: on the same disk, or on any if that is remote. It is gone after the block."""
+    if not isinstance(fs, LocalFileSystem):
+        with tempfile.NamedTemporaryFile(prefix="curation-", suffix=SCRATCH) as file:
+            yield file  # type: ignore[misc]
+        return
+    folder = Path(path).parent
+    _make_folder(folder)
+    scratch = _scratch_folder(folder) / f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}"
     try:
-        with scratch.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(target)
+        with scratch.open("xb") as opened:
+            yield opened
     finally:
         scratch.unlink(missing_ok=True)
-    _sync_folder(target.parent)
 
 
-@contextlib.contextmanager
-def _put(fs: Any, path: str) -> Iterator[BinaryIO]:
-    with tempfile.NamedTemporaryFile(prefix="curation-", suffix=SCRATCH) as file:
-        yield file  # type: ignore[misc]
-        file.flush()
+def _commit(fs: Any, file: BinaryIO, path: str) -> None:
+    if not isinstance(fs, LocalFileSystem):
         fs.put_file(file.name, path)
+        return
+    os.fsync(file.fileno())
+    Path(file.name).replace(path)
+    _sync_folder(Path(path).parent)
 
 
 def _scratch_folder(folder: Path) -> Path:

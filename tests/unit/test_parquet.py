@@ -158,6 +158,20 @@ def test_a_file_without_rows_gives_no_partition(tmp_path):
     assert len(everything.readers[0].fingerprint) == 32
 
 
+@pytest.mark.parametrize("num_groups", [0, 1])
+def test_a_file_that_got_its_first_rows_after_it_was_split_is_an_error(tmp_path, num_groups):
+    path, schema = tmp_path / "a.parquet", pa.schema({"id": pa.string(), "text": pa.string()})
+    with pq.ParquetWriter(path, schema) as writer:
+        for _ in range(num_groups):
+            writer.write_table(schema.empty_table())
+    (shard,) = shards_of(spec_of(path))
+    assert shard.stop_group == num_groups
+    assert list(read(shard, spec_of(path))) == []
+    write_parquet(path, {"id": ["1"], "text": ["a"]})
+    with pytest.raises(ShardError, match="the rows 0 to 0 are not whole row groups any more"):
+        list(read(shard, spec_of(path)))
+
+
 def test_row_groups_without_rows_are_passed_over(tmp_path):
     schema = pa.schema({"id": pa.string(), "text": pa.string()})
     with pq.ParquetWriter(tmp_path / "a.parquet", schema) as writer:

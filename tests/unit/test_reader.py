@@ -177,6 +177,15 @@ def test_nothing_is_final_before_the_last_partition(tmp_path):
     assert len(reader.fingerprint) == 32
 
 
+def test_a_reader_can_be_asked_again(tmp_path):
+    path = write(tmp_path / "a.jsonl", json_lines({"text": "a"}, {"text": "b"}))
+    (shard,) = shards_of(spec_of(path))
+    reader = read(shard, spec_of(path))
+    first = [partition.frame.to_dict() for partition in reader]
+    assert [partition.frame.to_dict() for partition in reader] == first
+    assert reader.counts == Counts(read=2, ok=2, made_ids=2)
+
+
 def test_a_missing_file_is_an_error(tmp_path):
     path = write(tmp_path / "a.jsonl", json_lines({"text": "a"}))
     spec = spec_of(path)

@@ -1,5 +1,6 @@
 import json
 import logging
+import resource
 
 import fsspec
 import numpy as np
@@ -101,6 +102,18 @@ def test_a_block_that_raises_leaves_nothing(tmp_path):
 
     with pytest.raises(KeyError, match="halfway"):
         stop_halfway()
+    assert storage.list_files(str(tmp_path)) == []
+
+
+def test_a_file_that_may_not_grow_is_explained_and_leaves_nothing(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    scores = {"position": range(10_000), "edu": np.random.default_rng(0).random(10_000), "label": ["x"] * 10_000}
+    try:
+        with pytest.raises(ShardError, match="a: cannot be written: File too large"):
+            write_scores(str(tmp_path / "a"), scores)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert storage.list_files(str(tmp_path)) == []
 
 

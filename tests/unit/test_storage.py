@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 from pathlib import Path
 
 import fsspec
@@ -107,9 +108,20 @@ def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path, monkeypatch, call
     assert everything_below(tmp_path) == []
 
 
-def test_a_failing_disk_is_explained_while_writing(tmp_path):
-    with pytest.raises(ShardError, match="Check the disk or the mount"), storage.committed(str(tmp_path / "file")):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+def test_what_the_block_raises_is_not_blamed_on_the_file(root):
+    with pytest.raises(FileNotFoundError, match="a model"), storage.committed(storage.join(root, "file")):
+        raise FileNotFoundError("a model")
+    assert storage.list_files(root) == []
+
+
+def test_a_file_that_may_not_grow_is_explained_while_it_is_written(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(ShardError, match=r"cannot be written: File too large\. Raise the limit"):
+            storage.write_bytes(str(tmp_path / "file"), bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert everything_below(tmp_path) == []
 
 
