@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from curation.core.errors import CurationError
-from curation.data.layout import Layout
 from curation.execution import lock, spec
 from curation.execution.plan import make_plan
 from curation.execution.run import MISTAKE, run
@@ -31,12 +30,11 @@ def main() -> int:
     console = Console(soft_wrap=True)
     try:
         settings = spec.read(arguments.config or EMBEDDED, arguments.overrides)
+        plan = make_plan(settings)
+        plan.say(console)
         if arguments.plan:
-            make_plan(settings).say(console)
             return 0
-        with lock.hold(Layout(settings.output).lock_json):
-            plan = make_plan(settings)
-            plan.say(console)
+        with lock.hold(plan.layout.lock_json):
             return run(plan, console, prune=arguments.prune)
     except CurationError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)

@@ -5,7 +5,6 @@ A big Parquet file is cut between row groups, a big plain JSON Lines file betwee
 
 import dataclasses
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -138,12 +137,12 @@ def _runs(sizes: Sequence[int], target: int) -> list[range]:
 
 
 def _split_lines(file: InputFile, spec: InputSpec) -> list[Shard]:
+    """Cut at the first line after each multiple of `shard_bytes`: lines added at the end move no cut before them."""
     whole = _whole(file)
-    num_shards = 1 if file.compression else math.ceil(file.num_bytes / spec.shard_bytes)
-    if num_shards <= 1:
+    if file.compression or file.num_bytes <= spec.shard_bytes:
         return [whole]
     with storage.opened(file.url) as opened:
-        targets = (file.num_bytes * place // num_shards for place in range(1, num_shards))
+        targets = range(spec.shard_bytes, file.num_bytes, spec.shard_bytes)
         inner = {_line_start(opened, target, file.num_bytes) for target in targets}
     cuts = sorted(inner | {0, file.num_bytes})
     if len(cuts) == 2:

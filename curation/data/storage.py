@@ -195,17 +195,17 @@ def explaining(url: str, verb: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _scratch_file(fs: Any, path: str) -> Iterator[BinaryIO]:
     """A file for what will lie at `path`: on the same disk, or on any if that is remote. It is gone after the block."""
-    if not isinstance(fs, LocalFileSystem):
-        with tempfile.NamedTemporaryFile(prefix="curation-", suffix=SCRATCH) as file:
-            yield file  # type: ignore[misc]
-        return
-    folder = Path(path).parent
-    _make_folder(folder)
-    scratch = _scratch_folder(folder) / f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}"
+    folder = Path(tempfile.gettempdir())
+    if isinstance(fs, LocalFileSystem):
+        _make_folder(Path(path).parent)
+        folder = _scratch_folder(Path(path).parent)
+    scratch = folder / f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}"
+    file = scratch.open("xb")
     try:
-        with scratch.open("xb") as opened:
-            yield opened
+        yield file
     finally:
+        with contextlib.suppress(OSError):  # a full disk, once more: it was told when the block or the commit met it
+            file.close()
         scratch.unlink(missing_ok=True)
 
 

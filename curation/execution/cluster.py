@@ -116,6 +116,7 @@ def dask_setup(worker: object) -> None:
 @contextmanager
 def _existing(spec: ClusterSpec) -> "Iterator[Client]":
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
     where = spec.address or spec.scheduler_file
     try:
@@ -124,11 +125,18 @@ def _existing(spec: ClusterSpec) -> "Iterator[Client]":
         )
     except (OSError, ValueError) as error:
         raise ClusterError(f"No scheduler answers at {where}: {error}. Start it, or correct [cluster].") from None
-    with client:
-        try:
-            client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
-        except TimeoutError:
-            raise ClusterError(
-                f"The scheduler at {where} has had no worker for {_CONNECT_TIMEOUT_S} s. Start workers, then run again."
-            ) from None
+    try:
+        _await_worker(client, where)
         yield client
+    finally:
+        with silence_logging_cmgr("CRITICAL"):  # what is logged here is a client that still calls a lost scheduler
+            client.close()
+
+
+def _await_worker(client: "Client", where: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_TIMEOUT_S)
+    except TimeoutError:
+        raise ClusterError(
+            f"The scheduler at {where} has had no worker for {_CONNECT_TIMEOUT_S} s. Start workers, then run again."
+        ) from None

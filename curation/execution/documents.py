@@ -23,7 +23,7 @@ def write_documents(spec: RunSpec, shard: Shard, tiers: Mapping[str, Any]) -> No
     tiers stays, and what a former opinion left in another tier is removed. Documents without a tier are not copied.
     """
     layout = Layout(spec.output)
-    about = {"kind": "documents", "shard": shard.name, "input": tiers["input"], "opinion": tiers["opinion"]}
+    about = {"kind": "documents"} | {key: tiers[key] for key in ("shard", "input", "reading", "opinion")}
     urls = {tier: layout.documents(tier, shard.name) for tier, _ in spec.tiering.tiers}
     wanted = {tier: url for tier, url in urls.items() if tier in tiers["tiers"]}
     for tier in urls.keys() - wanted.keys():

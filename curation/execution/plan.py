@@ -58,7 +58,7 @@ class Plan:
         """The plan for people."""
         num_bytes = sum(file.num_bytes for file in self.found.files)
         yield f"input: {len(self.found.files):,} files, {num_bytes:,} bytes, in {len(self.shards):,} shards"
-        yield from _listed("ignored", self.found.ignored)
+        yield from listed("ignored", self.found.ignored)
         for each in self.pinned:
             canary = "" if each.classifier.canary() else ", no canary"
             yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{canary}"
@@ -67,8 +67,8 @@ class Plan:
         num_done = len(self.shards) - len(self.missing.tasks)
         yield f"output: {self.spec.output}, scored already: {num_done:,} of {len(self.shards):,} shards"
         yield from (f"to do: {count:,} shards: {reason}" for reason, count in self.missing.reasons.items())
-        yield from _listed("unreadable", self.division.unreadable)
-        yield from _listed("orphan (--prune deletes it)", self.missing.orphans)
+        yield from listed("unreadable", self.division.unreadable)
+        yield from listed("orphan (--prune deletes it)", self.missing.orphans)
         yield from (f"note: {note}" for note in self.notes)
 
     def _thresholds(self) -> str:
@@ -153,7 +153,8 @@ def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:
     yield f"tokens are {spec.tokens.how}."
 
 
-def _listed(what: str, names: Sequence[str]) -> Iterator[str]:
+def listed(what: str, names: Sequence[str]) -> Iterator[str]:
+    """A line for each of the first names, and one that counts the others."""
     yield from (f"{what}: {name}" for name in names[:_MOST_LISTED])
     if len(names) > _MOST_LISTED:
         yield f"{what}: and {len(names) - _MOST_LISTED:,} more"

@@ -131,7 +131,7 @@ class _Run:
             tiers = self._tier(complete, partial=len(complete) < len(records))
             if self.stopping():
                 return self._stopped()
-        summary = Summary(self.plan, found, self.failed, self.scored_now, scoring_s)
+        summary = Summary(self.plan, found, self.failed, self.scored_now, scoring_s, len(records) - len(complete))
         summary.write(tiers)
         summary.say(self.console, tiers)
         return INCOMPLETE if self.failed or found.problems else RECONCILED

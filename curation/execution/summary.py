@@ -11,21 +11,23 @@ from rich.table import Table
 
 from curation.data import storage
 from curation.execution.audit import ROW_STATES, Audit
-from curation.execution.plan import Plan
+from curation.execution.plan import Plan, listed
 from curation.stages.tier import UNSCORED
-
-_NAMED_FAILURES = 10
 
 
 @dataclass
 class Summary:
-    """The end of a run, in words and in JSON. `scoring_s` is the time that scoring took, 0 when nothing was scored."""
+    """The end of a run, in words and in JSON.
+
+    `num_waiting` shards have no complete scores. `scoring_s` is the time that scoring took, 0 when nothing was scored.
+    """
 
     plan: Plan
     audit: Audit
     failed: Mapping[str, str]
     scored_now: Counter[str]
     scoring_s: float
+    num_waiting: int
 
     def say(self, console: Console, tiers: Sequence[Mapping[str, Any]]) -> None:
         """Print it; `tiers` are the records of the tiered shards, none if the tiering waits."""
@@ -82,18 +84,15 @@ class Summary:
         return [*lines, *self.plan.groups]
 
     def _waits(self, tiers: Sequence[Mapping[str, Any]]) -> list[str]:
-        missing = len(self.plan.shards) - len(tiers)
-        if not missing:
+        if not self.num_waiting:
             return []
         if tiers:
-            return [f"tiers: {missing:,} of {len(self.plan.shards):,} shards are missing from them (allow_partial)."]
-        return [f"tiers: wait for {len(self.failed):,} shards; run again, or set tiering.allow_partial=true."]
+            return [f"tiers: {self.num_waiting:,} of {len(self.plan.shards):,} shards are missing (allow_partial)."]
+        return [f"tiers: wait for {self.num_waiting:,} shards; run again, or set tiering.allow_partial=true."]
 
     def _problems(self) -> list[str]:
-        failed = [f"failed: {name}: {error}" for name, error in self.failed.items()]
-        if len(failed) > _NAMED_FAILURES:
-            failed[_NAMED_FAILURES:] = [f"failed: and {len(failed) - _NAMED_FAILURES:,} more shards; see log/"]
-        return failed + [f"does not add up: {problem}" for problem in self.audit.problems]
+        failed = [f"{name}: {error}" for name, error in self.failed.items()]
+        return [*listed("failed", failed), *listed("does not add up", self.audit.problems)]
 
 
 def _add_up(tiers: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:

@@ -55,7 +55,8 @@ def tier_shard(task: TierTask) -> None:
     rows = read_record(layout.rows(name))
     if rows is None:
         raise ShardError(f"{layout.rows(name)}: is missing; run again to score this shard.")
-    about = {"kind": "tiers", "shard": name, "input": rows["input"], "opinion": task.opinion.identity}
+    about = {"kind": "tiers", "shard": name, "opinion": task.opinion.identity}
+    about |= {key: rows[key] for key in ("input", "reading")}
     record = read_record(layout.tiers(NAME, name))
     if record is None or not about.items() <= record.items():
         record = _write_tiers(task, about)

@@ -1,8 +1,9 @@
 """Many tasks through a bounded window of futures: the scheduler never holds more than two for each worker."""
 
+import asyncio
+import concurrent.futures
 import math
 import time
-from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
 _NO_WORKER_S = 120.0
 _LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
+_WHEN_LOST = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError)  # CommClosedError is an OSError
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _lost_is_one_error() -> Iterator[None]:
     """What Dask raises in various ways when the scheduler is gone, as one ClusterError."""
     try:
         yield
-    except (OSError, CancelledError) as error:  # CommClosedError and TimeoutError are OSErrors
+    except _WHEN_LOST as error:
         raise ClusterError(_LOST) from error
 
 
@@ -131,12 +133,18 @@ class _Window(Generic[Item, Result]):
 
         self.wait()
         future = next(self.completed)
+        if future.status in ("pending", "lost"):  # its worker died with the result, which is being computed again
+            self.completed.add(future)
+            return
         item, attempt, alone = self.running.pop(future.key)
-        error = future.exception() if future.status == "error" else None
-        if future.status == "finished":
-            yield Outcome(item, future.result(), attempts=attempt)
-        elif error is None:
-            raise ClusterError(_LOST)
+        try:
+            result, error = future.result(), None
+        except Exception:
+            if future.status != "error":
+                raise
+            error = future.exception()
+        if error is None:
+            yield Outcome(item, result, attempts=attempt)
         elif isinstance(error, KilledWorker):
             if alone:
                 yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,6 +109,14 @@ def command(tables, path, *arguments):
 def call(tables, path, *arguments):
     """Run the script to its end."""
     return subprocess.run(command(tables, path, *arguments), capture_output=True, text=True, check=False, timeout=300)
+
+
+def wait_until(condition):
+    """Wait for something that other processes bring about; fail after two minutes."""
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def contents(folder):

@@ -3,10 +3,9 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
-from conftest import command, contents, documents, execute, write_jsonl
+from conftest import command, contents, documents, execute, wait_until, write_jsonl
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster import ClusterSpec, connect
@@ -28,13 +27,6 @@ def scheduler_file(tmp_path):
     for process in (worker, scheduler):
         process.kill()
         process.wait()
-
-
-def wait_until(condition):
-    until = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def test_by_scheduler_file_and_by_address_the_files_are_the_same(tables, scheduler_file, tmp_path):

@@ -51,13 +51,26 @@ def test_a_file_with_a_new_time_and_the_old_content_is_not_scored_again(tables, 
 
 def test_lines_added_at_the_end_leave_the_shards_before_them_alone(tables, corpus):
     tables["input"] |= {"shard_bytes": 1500}
-    execute(tables)
     file = corpus / "part-00.jsonl"
-    shards = [each.name for each in execute(tables).plan.shards if each.relative == file.name]
+    before = [each.name for each in execute(tables).plan.shards if each.relative == file.name]
     write_jsonl(file, [*documents(20), *documents(1, 5000)])
     done = execute(tables)
-    kept = {each.name for each in done.plan.shards if each.relative == file.name} - set(scored(done))
-    assert (done.code, kept) == (0, kept & set(shards))
+    after = [each.name for each in done.plan.shards if each.relative == file.name]
+    assert len(before) == 4
+    assert after[:3] == before[:3]
+    assert (done.code, list(scored(done))) == (0, after[3:])
+
+
+def test_selecting_other_rows_scores_and_tiers_them_again(tables, tmp_path):
+    frozen = execute(tables).folder / "tierings" / "default" / "thresholds.json"
+    selecting = {
+        "input": tables["input"] | {"where": "url == 'https://1.example/'"},
+        "tiering": {"thresholds": str(frozen)},
+    }
+    execute(tables | {"output": str(tmp_path / "grown"), "tiering": selecting["tiering"]})
+    grown = execute(tables | selecting | {"output": str(tmp_path / "grown")})
+    whole = execute(tables | selecting | {"output": str(tmp_path / "whole")})
+    assert contents(grown.folder) == contents(whole.folder)
 
 
 def test_a_model_with_other_weights_is_scored_beside_the_old_one(tables, models):

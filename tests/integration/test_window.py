@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from conftest import wait_until
 
 from curation.core.errors import ShardError
 from curation.execution.cluster import ClusterSpec, connect
@@ -23,6 +24,11 @@ def fail_until(item):
     if attempts <= failures:
         raise ShardError(f"attempt {attempts} fails")
     return attempts
+
+
+def touch(path):
+    path.touch()
+    return path.name
 
 
 def die_if_poison(item):
@@ -64,6 +70,17 @@ def test_an_item_that_kills_its_workers_is_given_up_and_its_neighbours_are_not()
         outcomes = {outcome.item: outcome for outcome in run_window(client, die_if_poison, items)}
     assert outcomes.pop("poison").error == "every worker that tried it died; see the workers' logs"
     assert {item: outcome.result for item, outcome in outcomes.items()} == {item: item for item in "abcde"}
+
+
+def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path):
+    with connect(ClusterSpec(workers=1), compute_threads=1) as client:
+        outcomes = run_window(client, touch, [tmp_path / "a", tmp_path / "b"])
+        first = next(outcomes)
+        wait_until(lambda: (tmp_path / "a").exists() and (tmp_path / "b").exists())
+        (pid,) = client.run(os.getpid).values()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists())
+        assert {outcome.result for outcome in [first, *outcomes]} == {"a", "b"}
 
 
 def test_workers_are_told_their_threads_before_they_import_anything(client):

@@ -1,6 +1,9 @@
 import errno
 import os
 import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -114,12 +117,13 @@ def test_what_the_block_raises_is_not_blamed_on_the_file(root):
     assert storage.list_files(root) == []
 
 
-def test_a_file_that_may_not_grow_is_explained_while_it_is_written(tmp_path):
+@pytest.mark.parametrize("num_bytes", [5000, 100_000], ids=["buffered", "written through"])
+def test_a_file_that_may_not_grow_is_explained(tmp_path, num_bytes):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(ShardError, match=r"cannot be written: File too large\. Raise the limit"):
-            storage.write_bytes(str(tmp_path / "file"), bytes(100_000))
+            storage.write_bytes(str(tmp_path / "file"), bytes(num_bytes))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert everything_below(tmp_path) == []
@@ -160,6 +164,22 @@ def test_without_a_run_scratch_files_lie_beside_the_target(tmp_path):
     with storage.committed(str(tmp_path / "a" / "b")) as file:
         assert Path(file.name).parent == tmp_path / "a"
         assert storage.list_files(str(tmp_path)) == []
+
+
+def test_a_process_that_is_killed_while_writing_leaves_what_a_sweep_removes(tmp_path):
+    storage.sweep_scratch(str(tmp_path))
+    storage.write_bytes(str(tmp_path / "rows" / "file"), b"old")
+    program = (
+        "import sys, signal; from curation.data import storage\n"
+        "with storage.committed(sys.argv[1]) as file:\n"
+        "    file.write(b'half'); file.flush(); signal.raise_signal(signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "rows" / "file")], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "rows" / "file").read_bytes() == b"old"
+    assert len(everything_below(tmp_path)) == 2
+    assert storage.sweep_scratch(str(tmp_path)) == 1
+    assert everything_below(tmp_path) == ["rows/file"]
 
 
 def test_what_a_sweep_took_away_can_no_longer_be_committed(tmp_path):
