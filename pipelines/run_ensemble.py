@@ -12,7 +12,7 @@ from rich.console import Console
 from curation.core.errors import CurationError
 from curation.execution import lock, spec
 from curation.execution.plan import make_plan
-from curation.execution.run import MISTAKE, run
+from curation.execution.run import MISTAKE, STOPPED, run
 
 EMBEDDED = Path(__file__).parent.parent / "configs" / "embedded.toml"
 
@@ -39,6 +39,8 @@ def main() -> int:
     except CurationError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return MISTAKE
+    except KeyboardInterrupt:  # the second Ctrl-C, or one before there was a run
+        return STOPPED
 
 
 if __name__ == "__main__":

@@ -8,6 +8,23 @@ import pytest
 from curation.execution.cluster import ClusterSpec, connect
 
 
+def pytest_addoption(parser):
+    parser.addoption("--rewrite-golden", action="store_true", help="write the golden files that differ, and pass")
+
+
+@pytest.fixture
+def golden(request):
+    """A function (file in tests/golden, text) → the text that is expected there."""
+
+    def expected(name, text):
+        path = Path(__file__).parent / "golden" / name
+        if request.config.getoption("rewrite_golden"):
+            path.write_text(text)
+        return path.read_text()
+
+    return expected
+
+
 @pytest.fixture(scope="session")
 def client():
     """A client of two worker processes, shared by the tests that leave it as they found it."""

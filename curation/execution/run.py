@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from curation.execution.progress import progress
 from curation.execution.scoring import score_shard, warm
 from curation.execution.summary import Summary
 from curation.execution.tiering import Opinion, TierTask, tier_shard
-from curation.execution.window import run_window
+from curation.execution.window import on_each_worker, run_window
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -145,12 +144,7 @@ class _Run:
         needed = tuple(
             each for each in self.plan.pinned if any(each in task.pinned for task in self.plan.missing.tasks)
         )
-        workers = list(self.client.scheduler_info(n_workers=-1)["workers"])
-        futures = [
-            self.client.submit(warm, self.spec, needed, workers=[worker], key=f"warm-{uuid.uuid4().hex}")
-            for worker in workers
-        ]
-        for worker, build in zip(workers, self.client.gather(futures), strict=True):
+        for worker, build in on_each_worker(self.client, warm, self.spec, needed).items():
             self.log.event("warm", worker=worker, build=build)
 
     def _score(self) -> None:

@@ -1,11 +1,11 @@
-"""Many tasks through a bounded window of futures: the scheduler never holds more than two for each worker."""
+"""Work on the cluster: many tasks through a bounded window of futures, or one on each worker."""
 
 import asyncio
 import concurrent.futures
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from curation.core.errors import ClusterError, CurationError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -54,6 +54,41 @@ def run_window(
     """
     with _lost_is_one_error():
         yield from _run_window(client, function, iter(items), stopping)
+
+
+def on_each_worker(client: "Client", function: Callable[..., Result], *arguments: object) -> dict[str, Result]:
+    """What `function(*arguments)` gives on each worker, by address; a worker that dies meanwhile is left out.
+
+    Raises what the function raises, and ClusterError when no worker survives it or the scheduler is lost.
+    """
+    with _lost_is_one_error():
+        futures = {
+            worker: client.submit(function, *arguments, workers=[worker], pure=False) for worker in _workers(client)
+        }
+        while futures and not _all_done(futures):
+            for worker in futures.keys() - _workers(client):
+                futures.pop(worker).cancel()
+        errors = [future.exception() for future in futures.values() if future.status == "error"]
+        results = client.gather(futures, errors="skip")
+    if errors:
+        raise errors[0]
+    if not results:
+        raise ClusterError(f"Every worker died in {function.__name__}(); see the workers' logs, and their memory.")
+    return dict(results)
+
+
+def _all_done(futures: "Mapping[str, Future]") -> bool:
+    from distributed import wait
+
+    try:
+        wait(list(futures.values()), timeout=_LOOK_EVERY_S)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _workers(client: "Client") -> set[str]:
+    return set(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _run_window(
@@ -104,7 +139,7 @@ class _Window(Generic[Item, Result]):
         """Count the workers, at most once a second: it is a question to the scheduler."""
         now = time.monotonic()
         if now - self.looked_at >= _LOOK_EVERY_S:
-            self.num_workers = len(self.client.scheduler_info(n_workers=-1)["workers"])
+            self.num_workers = len(_workers(self.client))
             self.looked_at = now
         if self.num_workers or self.worked_at == -math.inf:
             self.worked_at = now

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import wait_until
 
-from curation.core.errors import ShardError
+from curation.core.errors import ClusterError, ShardError
 from curation.execution.cluster import ClusterSpec, connect
-from curation.execution.window import IN_FLIGHT_PER_WORKER, Outcome, run_window
+from curation.execution.window import IN_FLIGHT_PER_WORKER, Outcome, on_each_worker, run_window
 
 
 def square(number):
@@ -29,6 +29,18 @@ def fail_until(item):
 def touch(path):
     path.touch()
     return path.name
+
+
+def first_dies(path):
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return "alive"
+    return die_if_poison("poison")
+
+
+def complain(of):
+    raise OSError(of)
 
 
 def die_if_poison(item):
@@ -81,6 +93,24 @@ def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path):
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{pid}").exists())
         assert {outcome.result for outcome in [first, *outcomes]} == {"a", "b"}
+
+
+def test_a_worker_that_dies_is_left_out_of_what_each_worker_says(tmp_path):
+    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+        assert list(on_each_worker(client, first_dies, tmp_path / "dead").values()) == ["alive"]
+
+
+def test_no_worker_that_survives_is_an_error_and_not_a_wait():
+    with (
+        connect(ClusterSpec(workers=1), compute_threads=1) as client,
+        pytest.raises(ClusterError, match="die_if_poison"),
+    ):
+        on_each_worker(client, die_if_poison, "poison")
+
+
+def test_what_one_of_the_workers_raises_is_raised(client):
+    with pytest.raises(OSError, match="no such thing"):
+        on_each_worker(client, complain, "no such thing")
 
 
 def test_workers_are_told_their_threads_before_they_import_anything(client):
