@@ -66,7 +66,10 @@ class Plan:
         yield f"thresholds: {self._thresholds()}"
         num_done = len(self.shards) - len(self.missing.tasks)
         yield f"output: {self.spec.output}, scored already: {num_done:,} of {len(self.shards):,} shards"
-        yield from (f"to do: {count:,} shards: {reason}" for reason, count in self.missing.reasons.items())
+        yield from (
+            f"to do: {count:,} of {len(self.shards):,} shards: {reason}"
+            for reason, count in self.missing.reasons.items()
+        )
         yield from listed("unreadable", self.division.unreadable)
         yield from listed("orphan (--prune deletes it)", self.missing.orphans)
         yield from (f"note: {note}" for note in self.notes)

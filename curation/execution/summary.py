@@ -86,9 +86,10 @@ class Summary:
     def _waits(self, tiers: Sequence[Mapping[str, Any]]) -> list[str]:
         if not self.num_waiting:
             return []
+        waiting = f"{self.num_waiting:,} of {len(self.plan.shards):,} shards"
         if tiers:
-            return [f"tiers: {self.num_waiting:,} of {len(self.plan.shards):,} shards are missing (allow_partial)."]
-        return [f"tiers: wait for {self.num_waiting:,} shards; run again, or set tiering.allow_partial=true."]
+            return [f"tiers: {waiting} are missing (allow_partial)."]
+        return [f"tiers: wait for {waiting}; run again, or set tiering.allow_partial=true."]
 
     def _problems(self) -> list[str]:
         failed = [f"{name}: {error}" for name, error in self.failed.items()]

@@ -32,7 +32,7 @@ def test_one_corrupt_file_among_twelve(tables, parquet_corpus, tmp_path):
     assert first.code == 1
     assert len(list((first.folder / "rows").iterdir())) == 11
     assert "failed: part-07.parquet: " in first.text
-    assert "tiers: wait for 1 shards" in first.text
+    assert "tiers: wait for 1 of 12 shards" in first.text
     file.write_bytes(good)
     second = execute(tables)
     assert [task.shard.name for task in second.plan.missing.tasks] == ["part-07.parquet"]
@@ -93,7 +93,7 @@ def test_the_script_prints_mistakes_without_a_traceback_and_exits_2(tables, tmp_
 def test_a_plan_writes_nothing(tables, tmp_path):
     done = call(tables, tmp_path / "config.json", "--plan")
     assert done.returncode == 0
-    assert "to do: 12 shards: scores of edu are missing" in done.stdout
+    assert "to do: 12 of 12 shards: scores of edu are missing" in done.stdout
     assert not Path(tables["output"]).exists()
 
 

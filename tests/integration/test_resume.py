@@ -39,7 +39,7 @@ def test_an_edited_file_is_scored_again_and_the_reason_is_said(tables, corpus):
     write_jsonl(corpus / "part-03.jsonl", documents(20, 1000))
     done = execute(tables)
     assert scored(done) == {"part-03.jsonl": (("edu", "keep"), True)}
-    assert "to do: 1 shards: input content changed" in done.text
+    assert "to do: 1 of 12 shards: input content changed" in done.text
 
 
 def test_a_file_with_a_new_time_and_the_old_content_is_not_scored_again(tables, corpus):
@@ -77,7 +77,7 @@ def test_a_model_with_other_weights_is_scored_beside_the_old_one(tables, models)
     execute(tables)
     done = execute(tables | {"classifier": [models["other"] | {"name": "edu"}, models["keep"]]})
     assert {classifiers for classifiers, _ in scored(done).values()} == {("edu",)}
-    assert "to do: 12 shards: fingerprint of edu changed from" in done.text
+    assert "to do: 12 of 12 shards: fingerprint of edu changed from" in done.text
     assert len(list((done.folder / "scores").glob("edu-*"))) == 2
 
 
