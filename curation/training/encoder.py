@@ -16,8 +16,7 @@ from curation.inference.files import sha256
 from curation.training import evaluation
 from curation.training.annotations import Annotations
 from curation.training.heads import Head, Method
-from curation.training.recipe import Learner, Recipe, Values
-from curation.training.selection import Choice, Places, Setting
+from curation.training.recipe import Choice, Learner, Places, Recipe, Setting, Values
 
 
 @dataclass(frozen=True)

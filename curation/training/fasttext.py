@@ -13,8 +13,7 @@ import numpy as np
 from curation.classifiers.fasttext import FastText, normalise
 from curation.training import evaluation
 from curation.training.annotations import Annotations
-from curation.training.recipe import Learner, Recipe, Values
-from curation.training.selection import Choice, Places, Setting
+from curation.training.recipe import Choice, Learner, Places, Recipe, Setting, Values
 
 KEEP = "__label__keep"
 REST = "__label__rest"

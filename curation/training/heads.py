@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.training import evaluation
-from curation.training.selection import Setting
+from curation.training.recipe import Setting
 
 Values = NDArray[np.floating]
 

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,9 +12,23 @@ from numpy.typing import NDArray
 from curation.core.classifier import Classifier
 from curation.training.annotations import Annotations
 from curation.training.evaluation import Metric
-from curation.training.selection import Choice, Places, Setting
 
 Values = NDArray[np.float32]
+Places = NDArray[np.int64]
+Setting = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The setting, after which epoch to stop, and how well that did on validation."""
+
+    setting: Setting
+    num_epochs: int
+    merit: float
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name} {value:g}" for name, value in self.setting.items())
+        return f"{values}, stopped after epoch {self.num_epochs}" if self.num_epochs > 1 else values
 
 
 class Learner(ABC):

@@ -1,32 +1,13 @@
 """Nested cross-validation: settings are chosen inside a fold, and judged on documents that had no say in it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.training.recipe import Choice, Learner, Places, Setting
 from curation.training.splits import folds
-
-if TYPE_CHECKING:
-    from curation.training.recipe import Learner
-
-Setting = Mapping[str, float]
-Places = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The setting, after which epoch to stop, and how well that did on validation."""
-
-    setting: Setting
-    num_epochs: int
-    merit: float
-
-    def __str__(self) -> str:
-        values = ", ".join(f"{name} {value:g}" for name, value in self.setting.items())
-        return f"{values}, stopped after epoch {self.num_epochs}" if self.num_epochs > 1 else values
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +24,7 @@ class Folding:
             yield places[train], places[held_out]
 
 
-def choose(learner: "Learner", folding: Folding, places: Places) -> Choice:
+def choose(learner: Learner, folding: Folding, places: Places) -> Choice:
     """The setting and epoch whose held-out scores, over all folds of the documents at `places`, have most merit.
 
     The first of equals wins: of two epochs the earlier one.
@@ -56,7 +37,7 @@ def choose(learner: "Learner", folding: Folding, places: Places) -> Choice:
     return max(choices, key=lambda choice: choice.merit)
 
 
-def out_of_fold(learner: "Learner", folding: Folding) -> tuple[NDArray[np.float32], list[Choice]]:
+def out_of_fold(learner: Learner, folding: Folding) -> tuple[NDArray[np.float32], list[Choice]]:
     """A score for every document from a finished model that saw neither it nor its host; what each fold chose."""
     everything = np.arange(len(learner.targets))
     scores, choices = np.zeros(len(everything), np.float32), []
@@ -67,7 +48,7 @@ def out_of_fold(learner: "Learner", folding: Folding) -> tuple[NDArray[np.float3
     return scores, choices
 
 
-def _held_out(learner: "Learner", folding: Folding, places: Places, setting: Setting) -> NDArray[np.float32]:
+def _held_out(learner: Learner, folding: Folding, places: Places, setting: Setting) -> NDArray[np.float32]:
     """Scores [E, N] after each epoch; those outside `places` are 0 and mean nothing."""
     traces = []
     for train, held_out in folding.split(learner.targets, places):

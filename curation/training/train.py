@@ -16,8 +16,8 @@ from curation.training.encoder import EncoderRecipe, HeadLearner
 from curation.training.evaluation import Measured, evaluate
 from curation.training.fasttext import FastTextRecipe
 from curation.training.heads import Descent, Method, Ridge
-from curation.training.recipe import Learner, Recipe, Values
-from curation.training.selection import Choice, Folding, choose, out_of_fold
+from curation.training.recipe import Choice, Learner, Recipe, Values
+from curation.training.selection import Folding, choose, out_of_fold
 
 Say = Callable[[str], None]
 

@@ -3,7 +3,8 @@ import pytest
 
 from curation.training.encoder import HeadLearner
 from curation.training.heads import Ridge
-from curation.training.selection import Choice, Folding, choose, out_of_fold
+from curation.training.recipe import Choice
+from curation.training.selection import Folding, choose, out_of_fold
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 
 from curation.training.annotations import Annotations
 from curation.training.fasttext import FastTextRecipe
-from curation.training.selection import Choice
+from curation.training.recipe import Choice
 
 CHOICE = Choice({"learning_rate": 0.5, "num_epochs": 30}, 1, 0.0)
 
