@@ -1,5 +1,6 @@
 """Encoders: any Hugging Face sequence classifier, or a head of this project on a frozen trunk."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,9 +104,14 @@ class Encoder(Classifier):
         """A replica that holds this classifier alone."""
         return load_replica((self,), ScoringSpec(device=device))
 
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """The label, and how many tokens it reads. Raises ModelError when the model is not there."""
+        return {"label": self.label, "max_tokens": self._max_tokens(self._files())}
+
     def canary(self) -> Canary | None:
-        """The canary.json of the model's directory."""
-        return read_canary(resolve(self.model, self.revision, self.bundles))
+        """The canary.json of the model's directory, where it was measured with this label and length."""
+        return read_canary(resolve(self.model, self.revision, self.bundles), self.reading)
 
     @classmethod
     def tiny(cls, directory: Path) -> Self:
@@ -115,7 +121,9 @@ class Encoder(Classifier):
         tiny_bert.write(directory)
         recipe = cls(name="tiny", model=str(directory))
         scores = recipe.load("cpu")(tiny_bert.CANARY_TEXTS)["tiny"]
-        write_canary(directory, Canary(tiny_bert.CANARY_TEXTS, tuple(map(float, scores)), tolerance=1e-4))
+        write_canary(
+            directory, Canary(tiny_bert.CANARY_TEXTS, tuple(map(float, scores)), tolerance=1e-4), recipe.reading
+        )
         return recipe
 
     def _files(self) -> "_Files":

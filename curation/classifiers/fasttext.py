@@ -1,11 +1,11 @@
 """fastText: the probability of one label of a supervised model, as DCLM scores documents."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,11 @@ NORMALISATION = "strip, splitlines, join with a blank"
 _ENDINGS = (".bin", ".ftz")
 _MAGIC = 793712314
 _SUPERVISED = 3
-_HEAD = struct.Struct("<i4xi24xi32xi")  # magic, dim, model, labels; the format is told at _check_file
+_HEAD = struct.Struct("<i4xi24xi24xi4xi16x")  # magic, dim, model, entries, labels; the format is told at _labels
+_ENTRY_END = 9  # after a word and its NUL: a count and a type
 _OUTPUT = struct.Struct("<?qq")
+_BLOCK = 1 << 20
+_MOST_LABELS = 8
 _TEXTS_PER_CALL = 256  # the binding holds the interpreter's lock for a whole call
 
 _TINY_SENTENCES = {
@@ -86,12 +89,17 @@ class FastText(Classifier):
         )
 
     def load(self, device: str) -> Scorer:  # noqa: ARG002 - fastText computes on the CPU whatever the others do
-        """The model in memory. Raises ModelError when it cannot be read or has no such label."""
+        """The model in memory. Raises ModelError when it cannot be read."""
         return FastTextScorer(self.name, self._file(), self.label)
 
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """The label."""
+        return {"label": self.label}
+
     def canary(self) -> Canary | None:
-        """The canary.json beside the model."""
-        return read_canary(self._file().parent)
+        """The canary.json beside the model, where it was measured with this label."""
+        return read_canary(self._file().parent, self.reading)
 
     @classmethod
     def tiny(cls, directory: Path) -> Self:
@@ -100,7 +108,7 @@ class FastText(Classifier):
         _train(directory / "tiny.bin", _TINY_SENTENCES)
         recipe = cls(name="tiny", model=str(directory), label="__label__hq")
         scores = recipe.load("cpu")(_TINY_CANARY)["tiny"]
-        write_canary(directory, Canary(_TINY_CANARY, tuple(map(float, scores)), tolerance=1e-4))
+        write_canary(directory, Canary(_TINY_CANARY, tuple(map(float, scores)), tolerance=1e-4), recipe.reading)
         return recipe
 
     def _file(self) -> Path:
@@ -113,7 +121,9 @@ class FastText(Classifier):
                     f"{[file.name for file in found]}; one is right, or name the file."
                 )
             path = found[0]
-        _check_file(path)
+        if self.label not in (labels := _labels(path)):
+            some = ", ".join(sorted(labels)[:_MOST_LABELS])
+            raise ModelError(f"{self.name}: {path} has no label {self.label!r}; its labels are {some}.")
         return path
 
 
@@ -124,9 +134,6 @@ class FastTextScorer:
         self.name = name
         self.label = label
         self.model = _open(file)
-        labels = self.model.get_labels()
-        if label not in labels:
-            raise ModelError(f"{name}: {file} has no label {label!r}; its labels are {', '.join(sorted(labels))}.")
 
     def __call__(self, texts: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         """One float32 column."""
@@ -151,22 +158,39 @@ def _open(file: Path) -> Any:
 
 
 @once
-def _check_file(file: Path) -> None:
-    """Raises ModelError unless a file is a whole supervised model: fastText hangs on some that are cut short.
+def _labels(file: Path) -> tuple[str, ...]:
+    """The labels of a model, without loading it, which may take gigabytes.
+
+    Raises ModelError unless the file is a whole supervised model: fastText hangs on some that are cut short.
 
     The format: magic, version, dim, ws, epoch, minCount, neg, wordNgrams, loss, model, bucket, minn, maxn, lrUpdateRate
-    as int32, t as float64; the dictionary, which begins with the numbers of entries, words and labels as int32; and at
-    the very end a byte that says whether the output is quantised, its rows and columns as int64, its values as float32.
+    as int32, t as float64; the dictionary: the numbers of entries, words and labels as int32, of tokens and of kept
+    n-grams as int64, then words before labels, each ended by NUL, a count as int64 and a type as int8; and at the very
+    end a byte that says whether the output is quantised, its rows and columns as int64, its values as float32.
     """
     with file.open("rb") as stream:
         head = stream.read(_HEAD.size).ljust(_HEAD.size, b"\0")
-        magic, dim, model, num_labels = _HEAD.unpack(head)
+        magic, dim, model, num_entries, num_labels = _HEAD.unpack(head)
         if magic != _MAGIC or model != _SUPERVISED:
             raise ModelError(f"{file}: is not a supervised fastText model, or a damaged one. Fetch it again.")
         expected = _OUTPUT.pack(False, num_labels, dim)
         stream.seek(max(0, file.stat().st_size - _OUTPUT.size - 4 * num_labels * dim))
         if stream.read(_OUTPUT.size) != expected:
             raise ModelError(f"{file}: is cut short, or its output matrix is quantised (qout). Fetch it again.")
+        stream.seek(_HEAD.size)
+        return tuple(_entries(stream, num_entries))[num_entries - num_labels :]
+
+
+def _entries(stream: BinaryIO, num_entries: int) -> Iterator[str]:
+    """The words of a dictionary, which begins where the stream stands."""
+    data, start = b"", 0
+    for _ in range(num_entries):
+        while (end := data.find(b"\0", start)) < 0 or end + _ENTRY_END >= len(data):
+            if not (block := stream.read(_BLOCK)):
+                return
+            data, start = data[start:] + block, 0
+        yield data[start:end].decode("utf-8", "replace")
+        start = end + 1 + _ENTRY_END
 
 
 def _train(file: Path, sentences: Mapping[str, Sequence[str]]) -> None:

@@ -93,6 +93,11 @@ class Classifier(ABC):
         """What can be shared with other classifiers; None when it is scored on its own through `load`."""
         return None
 
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """The settings, as JSON, that make one model's files give other scores; a canary was measured with some."""
+        return {}
+
     def canary(self) -> Canary | None:
-        """The texts that a replica must reproduce before it scores; None when the model has none."""
+        """The texts that a replica must reproduce before it scores; None when there are none for its reading."""
         return None

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 def batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
     """The places of the documents of each batch, longest documents first, equal lengths in their order.
 
-    A batch of B documents whose longest has L tokens keeps B · L ≤ `token_budget`; a longer document goes alone.
+    A batch of B documents whose longest has L tokens keeps B · L ≤ `token_budget`; a longer document goes alone, and an
+    empty one counts as one token.
     """
     order = np.argsort(-lengths, kind="stable")
     result = []

@@ -69,8 +69,9 @@ def write(output: Path, recipe: Recipe, files: Mapping[str, bytes], card: Mappin
     texts = {"card.json": json.dumps(card, indent=1, ensure_ascii=False) + "\n", "README.md": readme(recipe, card)}
     for name, content in {**files, **{name: text.encode() for name, text in texts.items()}}.items():
         write_bytes(str(scratch / name), content)
-    scores = recipe.classifier(card["name"], scratch).load("cpu")(CANARY_TEXTS)[card["name"]]
-    write_canary(scratch, Canary(CANARY_TEXTS, tuple(map(float, scores)), TOLERANCE))
+    classifier = recipe.classifier(card["name"], scratch)
+    scores = classifier.load("cpu")(CANARY_TEXTS)[card["name"]]
+    write_canary(scratch, Canary(CANARY_TEXTS, tuple(map(float, scores)), TOLERANCE), classifier.reading)
     shutil.rmtree(output, ignore_errors=True)
     scratch.rename(output)
 

@@ -1,5 +1,6 @@
 """Encoders: labels, lengths, head directories, fingerprints, and what is refused."""
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -268,3 +269,9 @@ def test_a_canary_that_makes_no_sense_is_refused(content, reason, copy):
     (copy / "canary.json").write_text(json.dumps(content))
     with pytest.raises(ModelError, match=reason):
         Encoder(name="edu", model=str(copy)).canary()
+
+
+def test_a_canary_is_for_the_length_it_was_measured_with(tmp_path):
+    recipe = Encoder.tiny(tmp_path)
+    assert recipe.canary() is not None
+    assert dataclasses.replace(recipe, max_tokens=8).canary() is None

@@ -2,12 +2,14 @@
 
 import pickle
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import fasttext
 import numpy as np
 import pytest
 
-from curation.classifiers.fasttext import FastText, normalise
+from curation.classifiers.fasttext import FastText, _labels, normalise
 from curation.core.errors import ModelError
 from curation.inference.replica import ScoringSpec, load_replica
 
@@ -92,13 +94,22 @@ def test_a_probability_above_one_is_kept_and_counted(tmp_path):
 
 def test_an_unknown_label_is_answered_with_those_there_are(recipe):
     with pytest.raises(ModelError, match="no label 'hq'; its labels are __label__cc, __label__hq"):
-        FastText(name="dclm", model=recipe.model, label="hq").load("cpu")
+        FastText(name="dclm", model=recipe.model, label="hq").fingerprint()
 
 
 def test_the_model_may_be_named_as_file_or_folder(recipe):
     named = FastText(name="tiny", model=f"{recipe.model}/tiny.bin", label=recipe.label)
     assert named.fingerprint() == recipe.fingerprint()
     assert named.canary() == recipe.canary()
+
+
+def test_a_canary_is_for_the_label_it_was_measured_with(recipe):
+    assert recipe.canary() is not None
+    assert replace(recipe, label="__label__cc").canary() is None
+
+
+def test_labels_are_found_without_loading_the_model(recipe):
+    assert set(_labels(Path(recipe.model) / "tiny.bin")) == set(recipe.load("cpu").model.get_labels())
 
 
 def test_a_folder_with_two_models_is_refused(copy):

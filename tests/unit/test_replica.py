@@ -191,7 +191,7 @@ def test_a_canary_is_checked_again_after_memory_ran_out(models, tmp_path):
     directory = shutil.copytree(models / "edu", tmp_path / "edu")
     recipe = Watched(name="edu", model=str(directory), fits=100, broken_by_failure=True)
     scores = recipe.load("cpu")(["the river"])["edu"]
-    write_canary(directory, Canary(("the river",), (float(scores[0]),), 1e-5))
+    write_canary(directory, Canary(("the river",), (float(scores[0]),), 1e-5), recipe.reading)
     replica = load_replica([recipe], ScoringSpec())
     replica(["the river"])
     with pytest.raises(ModelError, match="edu: canary text 0 scores"):
@@ -201,14 +201,16 @@ def test_a_canary_is_checked_again_after_memory_ran_out(models, tmp_path):
 def test_a_replica_that_misses_its_canary_is_refused(models, tmp_path):
     directory = shutil.copytree(models / "edu", tmp_path / "edu")
     good = float(encoder(models, "edu").load("cpu")(["the river"])["edu"][0])
-    write_canary(directory, Canary(("the river", "the river"), (good, good + 0.01), 0.001))
+    write_canary(
+        directory, Canary(("the river", "the river"), (good, good + 0.01), 0.001), encoder(models, "edu").reading
+    )
     with pytest.raises(ModelError, match=r"edu: canary text 1 scores .* here, expected .* within 0\.001"):
         load_replica([Encoder(name="edu", model=str(directory))], ScoringSpec())
 
 
 def test_a_canary_that_is_not_finite_is_missed(models, tmp_path):
     directory = shutil.copytree(models / "edu", tmp_path / "edu")
-    write_canary(directory, Canary(("the river",), (1.0,), 1e9))
+    write_canary(directory, Canary(("the river",), (1.0,), 1e9), encoder(models, "edu").reading)
     change(directory, "classifier.bias", lambda bias: bias * np.nan)
     with pytest.raises(ModelError, match="scores nan"):
         load_replica([Encoder(name="edu", model=str(directory))], ScoringSpec())
