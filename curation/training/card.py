@@ -29,8 +29,7 @@ TOLERANCE = 1e-4
 _README = """\
 # {name}
 
-A stand-in for the published quality classifiers, small enough to come with the package: {summary}.
-Score: {score[unit]}; scale {score[scale]}, given raw. Licence: {licence}.
+This is {summary}. Score: {score[unit]}; scale {score[scale]}, given raw. Licence: {licence}.
 
 ## Data
 
@@ -47,7 +46,7 @@ chose.
 
 Out of fold: {recipe[num_folds]} folds, no host on both sides, settings chosen inside each fold. In brackets 95 %
 bootstrap intervals, drawing hosts. Where there are several ways to train, the packaged one was picked by its
-`{headline}` here, which flatters it a little.
+`{headline}` here, which flatters it a little; and what the recipe fixes may have been found on the same documents.
 
 {table}
 
@@ -72,8 +71,11 @@ def write(output: Path, recipe: Recipe, files: Mapping[str, bytes], card: Mappin
     classifier = recipe.classifier(card["name"], scratch)
     scores = classifier.load("cpu")(CANARY_TEXTS)[card["name"]]
     write_canary(scratch, Canary(CANARY_TEXTS, tuple(map(float, scores)), TOLERANCE), classifier.reading)
-    shutil.rmtree(output, ignore_errors=True)
+    former = scratch.with_suffix(".former")
+    if output.exists():
+        output.rename(former)
     scratch.rename(output)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def readme(recipe: Recipe, card: Mapping[str, Any]) -> str:
