@@ -19,8 +19,8 @@ from curation.core.errors import CurationError
 PERCENTS = tuple(range(5, 100, 5))
 """The share of the weight, in percent, that lies at or below each of the 19 cuts."""
 
-MAX_TOTAL_WEIGHT = 1 << 46
-"""Total weight stays below this; up to here numpy's floating-point quantiles agree with our integers too."""
+MAX_TOTAL_WEIGHT = 1 << 56
+"""Total weight stays below this, so that 100 times it is an int64: 72 petabytes."""
 
 _NUM_BINS = 1 << 16
 _BLOCK_ROWS = 1 << 17  # keeps the temporaries of a block in the processor's cache
@@ -49,7 +49,7 @@ def score_of(key: int) -> float:
 class Histogram:
     """What pass 1 knows of a score column: `weight`, int64 of shape (65536,), by the upper half of the key.
 
-    Merge with ``+``. Raises CurationError when the total weight is 2**46 or more.
+    Merge with ``+``. Raises CurationError when the total weight is 2**56 or more.
     """
 
     weight: NDArray[np.int64]
@@ -112,7 +112,7 @@ def coarse(scores: ArrayLike, weights: ArrayLike) -> Histogram:
     """Pass 1 over some documents.
 
     `scores` is float32, not finite where missing; `weights` are integers ≥ 0, one per document. Raises CurationError
-    for other types, unequal lengths, negative weights, or a total weight of 2**46 or more.
+    for other types, unequal lengths, negative weights, or a total weight of 2**56 or more.
     """
     scores, weights = _checked(scores, weights)
     weight = np.zeros(_NUM_BINS, np.int64)
@@ -200,8 +200,9 @@ def _checked(scores: ArrayLike, weights: ArrayLike) -> tuple[NDArray[np.float32]
         raise CurationError(f"Scores have shape {scores.shape} and weights {weights.shape}; give one weight a score.")
     if len(weights) and weights.min() < 0:
         raise CurationError(f"A weight is {weights.min()}; weights are 0 or more.")
-    # Integers could overflow in this sum; floats cannot, and they are exact far beyond the limit.
-    _check_total(int(weights.sum(dtype=np.float64, where=np.isfinite(scores))))
+    # Integers could overflow in this sum; floats cannot, and what they lose is far below the room that is left here.
+    if (total := weights.sum(dtype=np.float64, where=np.isfinite(scores))) > 2 * MAX_TOTAL_WEIGHT:
+        _check_total(int(total))
     return scores, weights.astype(np.int64, copy=False)
 
 
@@ -214,6 +215,6 @@ def _present(scores: NDArray[np.float32], weights: NDArray[np.int64]) -> tuple[N
 def _check_total(total: int) -> None:
     if total >= MAX_TOTAL_WEIGHT:
         raise CurationError(
-            f"The documents weigh {total:,} in all; exact thresholds need less than 2**46 = {MAX_TOTAL_WEIGHT:,}. "
+            f"The documents weigh {total:,} in all; exact thresholds need less than 2**56 = {MAX_TOTAL_WEIGHT:,}. "
             'Weigh by "tokens" or "documents", or calibrate on a part and use its thresholds as frozen ones.'
         )

@@ -104,7 +104,7 @@ def test_a_total_weight_just_below_the_limit_is_exact():
 
 
 def test_a_total_weight_at_the_limit_is_refused():
-    with pytest.raises(CurationError, match=r"weigh 70,368,744,177,664 in all.* less than 2\*\*46"):
+    with pytest.raises(CurationError, match=r"weigh 72,057,594,037,927,936 in all.* less than 2\*\*56"):
         coarse(floats(1, 2), np.array([MAX_TOTAL_WEIGHT - 1, 1]))
 
 
