@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
+from curation.core.errors import ShardError
 from curation.data import storage
 from curation.data.layout import Layout, documents_schema
 from curation.data.reader import read
@@ -21,6 +22,7 @@ def write_documents(spec: RunSpec, shard: Shard, tiers: Mapping[str, Any]) -> No
 
     A file has the shard's name, so a retry replaces and never duplicates; what is there and follows from the same
     tiers stays, and what a former opinion left in another tier is removed. Documents without a tier are not copied.
+    Raises ShardError when the input is not what was scored.
     """
     layout = Layout(spec.output)
     about = {"kind": "documents"} | {key: tiers[key] for key in ("shard", "input", "reading", "opinion")}
@@ -53,7 +55,8 @@ def _copy(spec: RunSpec, shard: Shard, urls: Mapping[str, str], about: Mapping[s
     with ExitStack() as stack:
         schema = documents_schema(spec.input.carried)
         writers = {tier: stack.enter_context(SidecarWriter(url, schema)) for tier, url in urls.items()}
-        for partition in read(shard, spec.input):
+        reader = read(shard, spec.input)
+        for partition in reader:
             frame = partition.frame
             tiers = names[start : start + len(frame)]
             start += len(frame)
@@ -61,5 +64,7 @@ def _copy(spec: RunSpec, shard: Shard, urls: Mapping[str, str], about: Mapping[s
                 chosen = frame[(tiers == tier) & (frame["state"] == "ok")]
                 counts[tier] += len(chosen)
                 writer.write(chosen)
+        if reader.fingerprint != about["input"]:
+            raise ShardError(f"{shard.url}: has changed since it was scored; run again to score this shard anew.")
         for tier, writer in writers.items():
             writer.finish(dict(about) | {"tier": tier, "num_rows": counts[tier]})

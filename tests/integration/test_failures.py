@@ -1,6 +1,7 @@
 """What fails is reported and tried again; what did not fail is kept."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -107,3 +108,15 @@ def test_the_documents_of_each_tier_are_copied_once(tables):
     moved = execute(tables | {"tiering": {"tiers": {"all": [0, 19]}}}, "documents=true")
     assert {path.relative_to(moved.folder / "documents").parts[0] for path in copied if path.exists()} == set()
     assert len(list((moved.folder / "documents").rglob("*.parquet"))) == 12
+
+
+def test_an_input_that_changed_unseen_is_not_copied_under_old_tiers(tables, corpus):
+    execute(tables)
+    file = corpus / "part-03.jsonl"
+    before = file.stat()
+    file.write_text(file.read_text().replace("Water", "Later"))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = execute(tables, "documents=true")
+    assert done.code == 1
+    assert f"failed: part-03.jsonl: {file}: has changed since it was scored" in done.text
+    assert not list((done.folder / "documents").rglob("part-03*"))
