@@ -80,6 +80,7 @@ def connect(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
 def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
     import dask
     from distributed import Client, LocalCluster
+    from distributed.utils import silence_logging_cmgr
 
     environ = dict.fromkeys(_THREAD_VARIABLES, str(compute_threads)) | {"TOKENIZERS_PARALLELISM": "false"}
     settings = {
@@ -88,19 +89,20 @@ def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
         "distributed.worker.daemon": True,
         "distributed.worker.preload": [__name__],
     }
-    with (
-        tempfile.TemporaryDirectory(prefix="curation-") as scratch,
-        dask.config.set(settings),
-        LocalCluster(
+    with tempfile.TemporaryDirectory(prefix="curation-") as scratch, dask.config.set(settings):
+        cluster = LocalCluster(
             n_workers=spec.num_workers,
             threads_per_worker=1,
             memory_limit=spec.memory_bytes or "auto",
             dashboard_address=":0",  # two runs on one machine must not quarrel about a port
             local_directory=scratch,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+        )
+        try:
+            with Client(cluster) as client:
+                yield client
+        finally:
+            with silence_logging_cmgr("ERROR"):  # a worker that is slow to end is killed, which harms nothing now
+                cluster.close()
 
 
 def dask_setup(worker: object) -> None:
