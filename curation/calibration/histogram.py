@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from curation.core.errors import CurationError
+from curation.core.errors import CalibrationError, CurationError
 
 PERCENTS = tuple(range(5, 100, 5))
 """The share of the weight, in percent, that lies at or below each of the 19 cuts."""
@@ -142,7 +142,7 @@ def fine(scores: ArrayLike, weights: ArrayLike, bins: Sequence[int]) -> Refineme
 def bins_to_refine(name: str, histogram: Histogram) -> tuple[int, ...]:
     """The bins, at most 19 and in order, that hold a cut of the score column `name`.
 
-    Raises CurationError when no document has both a score and a weight.
+    Raises CalibrationError when no document has both a score and a weight.
     """
     return tuple(np.unique(_find(histogram.weight, _targets(name, histogram))).tolist())
 
@@ -151,8 +151,9 @@ def cuts(name: str, histogram: Histogram, refinement: Refinement) -> tuple[float
     """The 19 cuts of the score column `name`: float32 values as Python floats, not decreasing.
 
     The cut at p percent is the smallest score whose cumulative weight C satisfies 100·C ≥ p·W in integers (the
-    inverted CDF, without interpolation); a document of weight 0 never defines one. Raises CurationError when no
-    document has both a score and a weight, or when the two passes did not see the same documents.
+    inverted CDF, without interpolation); a document of weight 0 never defines one. Raises
+    CalibrationError when no document has both a score and a weight, CurationError when the two passes did not see the
+    same documents.
     """
     targets = _targets(name, histogram)
     below = np.cumsum(histogram.weight) - histogram.weight
@@ -166,7 +167,7 @@ def cuts(name: str, histogram: Histogram, refinement: Refinement) -> tuple[float
 def _targets(name: str, histogram: Histogram) -> NDArray[np.int64]:
     """The cumulative weight that each cut must reach: p·W/100, rounded up."""
     if not (total := histogram.total_weight):
-        raise CurationError(
+        raise CalibrationError(
             f"{name}: no cuts can be found, because no document has both a score and a weight "
             f"({histogram.num_scored} documents with a score, {histogram.num_missing} without). "
             "Use frozen thresholds, or leave this classifier out of the tiering."

@@ -30,6 +30,10 @@ class ShardError(CurationError):
     """An input file, or one shard of it, cannot be read or its outputs cannot be written."""
 
 
+class CalibrationError(CurationError):
+    """No thresholds can be found in the scores that are there."""
+
+
 class ModelError(CurationError):
     """A classifier's files are missing, not what they should be, or score something else than they promised."""
 

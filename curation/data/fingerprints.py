@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import xxhash
 
+from curation.core.errors import ShardError
 from curation.core.fingerprint import canonical_json
 from curation.data import jsonl, parquet, storage
 from curation.data.inputs import InputFile
@@ -19,8 +20,9 @@ from curation.data.shards import Shard
 
 @dataclass(frozen=True)
 class KnownInput:
-    """What a file held when it was last read: its size, its stamp, and shard name → hash."""
+    """What a file held when it was last read: where it lay, its size, its stamp, and shard name → hash."""
 
+    url: str
     num_bytes: int
     stamp: str
     shards: Mapping[str, str]
@@ -41,13 +43,14 @@ def hash_shard(shard: Shard) -> str:
 
 
 def is_unchanged(file: InputFile, known: KnownInput | None) -> bool:
-    """Whether size and stamp say that a file is as it was; if not, `know` finds out."""
-    return known is not None and bool(file.stamp) and (file.num_bytes, file.stamp) == (known.num_bytes, known.stamp)
+    """Whether place, size and stamp say that a file is as it was; if not, `hash_shard` finds out."""
+    now = (file.url, file.num_bytes, file.stamp)
+    return known is not None and bool(file.stamp) and now == (known.url, known.num_bytes, known.stamp)
 
 
 def know(file: InputFile, shards: Sequence[Shard]) -> KnownInput:
-    """Hash the shards of a file anew. Raises ShardError as `hash_shard`."""
-    return KnownInput(file.num_bytes, file.stamp, {shard.name: hash_shard(shard) for shard in shards})
+    """Hash the shards of a file as they are now; one that cannot be read has the hash "", which no record has."""
+    return KnownInput(file.url, file.num_bytes, file.stamp, {shard.name: _hash(shard) for shard in shards})
 
 
 def read_inputs(url: str) -> dict[str, KnownInput]:
@@ -58,6 +61,13 @@ def read_inputs(url: str) -> dict[str, KnownInput]:
         return {relative: KnownInput(**known) for relative, known in json.loads(storage.read_bytes(url)).items()}
     except (ValueError, TypeError, AttributeError):
         return {}
+
+
+def _hash(shard: Shard) -> str:
+    try:
+        return hash_shard(shard)
+    except ShardError:
+        return ""
 
 
 def write_inputs(url: str, inputs: Mapping[str, KnownInput]) -> None:

@@ -13,7 +13,7 @@ from pyarrow import types
 
 from curation.core.errors import ShardError
 from curation.data import storage
-from curation.data.inputs import InputSpec
+from curation.data.inputs import CARRY_TYPES, InputSpec
 from curation.data.rows import Carried, Quarantined, Row, fits_int64
 
 _BATCH_ROWS = 16  # so few because all of a batch is in memory, and its documents may be long; more is hardly faster
@@ -66,14 +66,16 @@ def mistakes(schema: pa.Schema, spec: InputSpec) -> list[str]:
             has = f"{count} times" if count else f"only {', '.join(schema.names)}"
             found.append(f"the column {name!r} is needed once, and the file has {has}{hint}.")
     present = [name for name in spec.columns if schema.names.count(name) == 1]
-    if spec.text_column in present and not is_text(kind := schema.field(spec.text_column).type):
+    kind = schema.field(spec.text_column).type if spec.text_column in present else pa.string()
+    if not is_text(kind) and not types.is_null(kind):  # without a type when no row of the file has a value
         found.append(f"the text column {spec.text_column!r} holds {kind}, not strings; name the column of the text.")
     for name in spec.carried:
-        if name in present and (actual := carried_type(schema.field(name).type)) != spec.carried[name]:
-            right = f'write "{name}:{actual}"' if actual else "only strings, numbers and booleans can be carried"
-            found.append(
-                f"the carried column {name!r} holds {schema.field(name).type}, not {spec.carried[name]}; {right}."
-            )
+        kind = schema.field(name).type if name in present else pa.null()
+        actual = carried_type(kind)
+        if actual == spec.carried[name] or types.is_null(kind) or (actual, spec.carried[name]) == ("int64", "float64"):
+            continue
+        right = f'write "{name}:{actual}"' if actual else f"what can be carried is {', '.join(CARRY_TYPES)}"
+        found.append(f"the carried column {name!r} holds {kind}, not {spec.carried[name]}; {right}.")
     return found
 
 
@@ -154,7 +156,7 @@ def carried_type(kind: pa.DataType) -> str | None:
 def _rows(batch: pa.RecordBatch, start: int, spec: InputSpec) -> Iterator[Row | Quarantined]:
     texts = batch.column(spec.text_column).cast(pa.large_binary())
     ids = _ids(batch.column(spec.id_column)) if spec.id_column else [None] * batch.num_rows
-    columns = [_carried(batch.column(name)) for name in spec.carried]
+    columns = [_carried(batch.column(name), kind) for name, kind in spec.carried.items()]
     carried = list(zip(*columns, strict=True)) if columns else [()] * batch.num_rows
     for place in range(batch.num_rows):
         buffer, position = texts[place].as_buffer(), start + place
@@ -191,8 +193,10 @@ def _ids(array: pa.Array) -> list[str | None]:
     return [None] * len(array)
 
 
-def _carried(array: pa.Array) -> list[tuple[Carried, bool]]:
+def _carried(array: pa.Array, kind: str) -> list[tuple[Carried, bool]]:
     """Each value, None for a missing one; and whether it cannot be carried, which makes it None too."""
+    if kind == "float64" and types.is_integer(array.type):
+        return [(None if value is None else float(value), False) for value in array.to_pylist()]
     if is_text(array.type):
         raw = array.cast(pa.large_binary()).to_pylist()
         values = [_decoded(value) for value in raw]

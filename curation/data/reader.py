@@ -18,6 +18,7 @@ from curation.data.rows import Carried, Quarantined, Row
 from curation.data.shards import Shard
 
 _ARROW = {"string": pa.large_string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+_EXAMPLES = {"string": "a", "int64": 1, "float64": 0.5, "bool": True}
 _NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
@@ -96,15 +97,20 @@ def read(shard: Shard, spec: InputSpec) -> Reader:
 
 
 def where_mistakes(spec: InputSpec) -> list[str]:
-    """What is wrong with `where`, found on a frame without rows."""
-    if not spec.where or spec.mistakes():
+    """What is wrong with `where`, found on one row of values of the types that `carry` says.
+
+    Where a type is wrong itself, the column is a string here, and only what cannot be parsed is reported.
+    """
+    if not spec.where or not spec.carry:
         return []
+    kinds = {name: kind if kind in _EXAMPLES else "string" for name, kind in spec.carried.items()}
+    arrays = {name: pa.array([_EXAMPLES[kind]], _ARROW[kind]) for name, kind in kinds.items()}
     try:
-        _Gathered(spec).partition("")
+        _selected(pa.table(arrays).to_pandas(types_mapper=_NULLABLE.get), spec.where)
     except Exception as error:  # noqa: BLE001 - an expression can fail in any way
-        return [
-            f"[input] where: {spec.where!r} cannot be evaluated over the carried columns {list(spec.carried)}: {error}."
-        ]
+        if kinds == spec.carried or isinstance(error, SyntaxError):
+            columns = ", ".join(f"{name}:{kind}" for name, kind in spec.carried.items())
+            return [f"[input] where: {spec.where!r} cannot be evaluated over the carried columns {columns}: {error}."]
     return []
 
 

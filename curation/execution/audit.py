@@ -13,6 +13,7 @@ from curation.execution.spec import Pinned
 
 READ_THREADS = 16
 ROW_STATES = ("ok", "blank", "not_selected", "quarantined")
+_COUNTED = ("read", *ROW_STATES, "made_ids", "carry_nulls")
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,6 @@ class ShardRecords:
     rows: Mapping[str, Any] | None
     quarantine: Mapping[str, Any] | None
     scores: Mapping[str, Mapping[str, Any] | None]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether there are rows and all scores, of the same content."""
-        records = (self.rows, *self.scores.values())
-        return None not in records and len({record["input"] for record in records if record is not None}) == 1
 
 
 @dataclass
@@ -60,16 +55,15 @@ def read_records(layout: Layout, shards: Iterable[Shard], pinned: Sequence[Pinne
         return list(threads.map(records, shards))
 
 
-def audit(records: Iterable[ShardRecords], failed: Mapping[str, str]) -> Audit:
-    """Add up the records; `failed` maps the shards that were given up to the reason."""
+def audit(complete: Iterable[ShardRecords], waiting: Iterable[ShardRecords] = ()) -> Audit:
+    """Add up the records of the shards that are complete; of `waiting` ones, which may be stale, only the number."""
     result = Audit()
-    for each in records:
-        if each.shard.name in failed:
-            result.files[each.shard.relative]["failed_shards"] += 1
-            continue
+    for each in waiting:
+        result.files[each.shard.relative]["waiting_shards"] += 1
+    for each in complete:
         result.problems += [f"{each.shard.relative}: {problem}" for problem in _problems(each)]
         if each.rows is not None:
-            result.files[each.shard.relative].update({key: each.rows[key] for key in ("read", *ROW_STATES)})
+            result.files[each.shard.relative].update({key: each.rows[key] for key in _COUNTED})
         for name, record in each.scores.items():
             if record is not None:
                 result.scores[name].update({key: value for key, value in record.items() if key.startswith("num_")})
@@ -95,4 +89,6 @@ def _problems(records: ShardRecords) -> list[str]:
             found.append(f"shard {name} has no scores of {classifier}")
         elif record["num_rows"] != rows["num_rows"] or record["input"] != rows["input"]:
             found.append(f"the scores of {classifier} for shard {name} do not belong to its rows")
+        elif record["num_scored"] != rows["ok"]:
+            found.append(f"{classifier} scored {record['num_scored']:,} of {rows['ok']:,} documents of shard {name}")
     return found

@@ -40,7 +40,7 @@ class PassTask:
 def calibrate(client: "Client", spec: RunSpec, pinned: Pinned, shards: Sequence[str]) -> ClassifierThresholds:
     """The exact thresholds of one classifier over all rows of these shards, by the weights that the spec names.
 
-    Raises ShardError when a score file cannot be read, CurationError when no row has both a score and a weight.
+    Raises ShardError when a score file cannot be read, CalibrationError when no row has both a score and a weight.
     """
     groups = [tuple(shards[start : start + _SHARDS_PER_TASK]) for start in range(0, len(shards), _SHARDS_PER_TASK)]
     tasks = [PassTask(spec, pinned, group) for group in groups]

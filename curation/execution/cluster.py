@@ -1,5 +1,6 @@
 """Where the workers are. After `connect` nothing can tell which kind of cluster it is."""
 
+import logging
 import os
 import signal
 import tempfile
@@ -106,13 +107,20 @@ def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
 
 
 def dask_setup(worker: object) -> None:
-    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the driver: it drains, then ends the workers.
+    """Leave signals and errors to the driver. Called by Dask in every worker process: this module is a preload.
 
-    Called by Dask in every worker process, because this module is among its preloads.
+    Ctrl-C and SIGTERM reach the whole process group; the driver drains, then ends the workers. What a task raises is
+    told once by the driver, and a connection that breaks when the cluster ends is no news.
     """
     del worker
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    for handler in logging.getLogger("distributed").handlers:
+        handler.addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.exc_info is None and not record.getMessage().startswith("Compute Failed")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
@@ -26,8 +27,9 @@ def hold(url: str) -> Iterator[None]:
     """Hold the lock at `url` while the block runs, with a heartbeat.
 
     Raises ClusterError with the holder's host, process and last sign of life when another run holds it. A lock is
-    taken over when its holder is a dead process of this host, or has not beaten for `STALE_AFTER_S`. Object stores
-    have no exclusive creation; there two runs that start in the same second may both believe to hold it.
+    taken over when its holder is a dead process of this host, or has not beaten for `STALE_AFTER_S`; a holder that
+    wakes up and finds it taken over stops itself as SIGTERM would. Object stores have no exclusive creation; there two
+    runs that start in the same second may both believe to hold it, until the first beat.
     """
     pid = os.getpid()
     mine = {"host": socket.gethostname(), "pid": pid, "process_start": _start(pid), "token": uuid.uuid4().hex}
@@ -46,20 +48,23 @@ def hold(url: str) -> Iterator[None]:
 
 
 def _create(url: str, data: bytes) -> bool:
-    """Write a file that must not exist yet; False when it does."""
+    """Write a file that must not exist yet, whole; False when it does."""
     if not storage.is_local(url):
         if storage.exists(url):
             return False
         storage.write_bytes(url, data)
         return True
-    path = Path(url)
+    path = Path(storage.filesystem(url)[1])
+    own = path.with_name(f".lock-{uuid.uuid4().hex}{storage.SCRATCH}")
     with storage.explaining(url, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
+        own.write_bytes(data)
         try:
-            with path.open("xb") as file:
-                file.write(data)
+            path.hardlink_to(own)
         except FileExistsError:
             return False
+        finally:
+            own.unlink()
     return True
 
 
@@ -72,12 +77,31 @@ def _take_over_or_refuse(url: str) -> None:
             f"{url}: process {holder['pid']} on {holder['host']} is writing to this run (last sign of life "
             f"{silent_s:.0f} s ago). Wait for it, stop it, or choose another output."
         )
-    storage.remove(url)
+    _take_away(url, holder)
+
+
+def _take_away(url: str, holder: dict[str, Any]) -> None:
+    """Remove a lock if it is still this one: another run may have taken it over since it was read."""
+    if not storage.is_local(url):
+        storage.remove(url)
+        return
+    path = Path(storage.filesystem(url)[1])
+    aside = path.with_name(f".lock-{uuid.uuid4().hex}{storage.SCRATCH}")
+    with storage.explaining(url, "taken over"), suppress(FileNotFoundError):
+        path.rename(aside)
+        if _read(str(aside)) != holder:
+            with suppress(FileExistsError):
+                path.hardlink_to(aside)
+        aside.unlink()
 
 
 def _keep_beating(url: str, mine: dict[str, Any], stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_S):
         with suppress(ShardError):  # a full disk must not kill the heart: the run itself will say it
+            holder = _read(url)
+            if holder is None or holder["token"] != mine["token"]:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             storage.write_bytes(url, _beat(mine))
 
 
@@ -92,6 +116,8 @@ def _read(url: str) -> dict[str, Any] | None:
     try:
         return dict(json.loads(storage.read_bytes(url)))
     except ShardError:
+        if storage.exists(url):
+            raise
         return None
     except ValueError:
         return {"host": "", "pid": 0, "process_start": None, "token": "", "beat": 0.0}

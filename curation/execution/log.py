@@ -3,7 +3,6 @@
 import json
 import posixpath
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,16 +28,9 @@ class RunLog:
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "event": event} | facts
         self._lines.append(json.dumps(line, ensure_ascii=False).encode() + b"\n")
         if storage.is_local(self._url):
-            self._append(self._lines.pop())
+            storage.append_bytes(self._url, self._lines.pop())
         elif time.monotonic() - self._put_at > _PUT_EVERY_S:
             self._put()
-
-    def _append(self, line: bytes) -> None:
-        path = Path(self._url)
-        with storage.explaining(self._url, "written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                file.write(line)
 
     def _put(self) -> None:
         storage.write_bytes(self._url, b"".join(self._lines))

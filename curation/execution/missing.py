@@ -19,7 +19,10 @@ _FOLDERS = ("rows", "quarantine", "scores", "tierings/default/tiers")
 
 @dataclass(frozen=True)
 class Missing:
-    """The tasks, the largest shards first; how many shards for which reason; and files that nothing accounts for."""
+    """What is to be done; how many shards for which reason; and files that nothing accounts for.
+
+    Tasks of the same classifiers come together, so that a worker seldom loads another replica; large shards first.
+    """
 
     tasks: tuple[ScoreTask, ...]
     reasons: Mapping[str, int]
@@ -34,14 +37,30 @@ def find_missing(spec: RunSpec, division: Division, pinned: tuple[Pinned, ...]) 
     tasks = []
     reasons: Counter[str] = Counter()
     for each in read_records(layout, division.shards, pinned):
-        rows = _stale_rows(spec, each, division)
-        scores = {one: _stale_scores(spec, each, one, division, former) for one in pinned}
-        stale = {one: reason for one, reason in scores.items() if reason}
+        rows, stale = _stale(spec, each, division, pinned, former)
         if rows or stale:
             reasons.update({reason for reason in (rows, *stale.values()) if reason})
             tasks.append(ScoreTask(spec, each.shard, tuple(stale), writes_rows=bool(rows)))
-    tasks.sort(key=lambda task: (-task.shard.num_bytes, task.shard.name))
+    tasks.sort(key=lambda task: ([each.name for each in task.pinned], -task.shard.num_bytes, task.shard.name))
     return Missing(tuple(tasks), dict(sorted(reasons.items())), orphans)
+
+
+def is_complete(spec: RunSpec, records: ShardRecords, division: Division, pinned: tuple[Pinned, ...]) -> bool:
+    """Whether nothing of a shard is missing or stale."""
+    rows, stale = _stale(spec, records, division, pinned, {})
+    return not rows and not stale
+
+
+def _stale(
+    spec: RunSpec,
+    records: ShardRecords,
+    division: Division,
+    pinned: tuple[Pinned, ...],
+    former: Mapping[str, str],
+) -> tuple[str, dict[Pinned, str]]:
+    """Why the rows of a shard must be written, and which classifiers must score it, with the reason."""
+    scores = {one: _stale_scores(spec, records, one, division, former) for one in pinned}
+    return _stale_rows(spec, records, division), {one: reason for one, reason in scores.items() if reason}
 
 
 def _stale_rows(spec: RunSpec, records: ShardRecords, division: Division) -> str:
@@ -88,6 +107,6 @@ def _orphans(spec: RunSpec, shards: Sequence[Shard], pinned: Sequence[Pinned]) -
 def _former_fingerprints(orphans: Sequence[str], pinned: Sequence[Pinned]) -> Mapping[str, str]:
     """Classifier → the short fingerprint under which it has scored here before, if it was another one."""
     folders = {orphan.split("/")[1] for orphan in orphans if orphan.startswith("scores/")}
-    names = {each.name for each in pinned}
-    matches = (re.fullmatch(r"(.+)-([0-9a-f]{8})", folder) for folder in sorted(folders))
+    names, now = {each.name for each in pinned}, {each.folder for each in pinned}
+    matches = (re.fullmatch(r"(.+)-([0-9a-f]{8})", folder) for folder in sorted(folders - now))
     return {match[1]: match[2] for match in matches if match and match[1] in names}

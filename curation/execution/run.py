@@ -14,7 +14,7 @@ from rich.console import Console
 
 from curation import config
 from curation.calibration.thresholds import Thresholds
-from curation.core.errors import ClusterError, ShardError
+from curation.core.errors import CalibrationError, ClusterError, ShardError
 from curation.core.fingerprint import canonical_json, fingerprint
 from curation.data import storage
 from curation.data.fingerprints import write_inputs
@@ -25,6 +25,7 @@ from curation.execution.calibrating import calibrate
 from curation.execution.cluster import connect
 from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
+from curation.execution.missing import is_complete
 from curation.execution.plan import Plan
 from curation.execution.progress import progress
 from curation.execution.scoring import score_shard, warm
@@ -121,19 +122,30 @@ class _Run:
         if self.stopping():
             return self._stopped()
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
-        recorded = {each.shard.name: each.rows["input"] for each in records if each.rows is not None}
+        complete: list[ShardRecords] = []
+        waiting: list[ShardRecords] = []
+        for each in records:
+            (complete if self._is_complete(each) else waiting).append(each)
+        recorded = {each.shard.name: each.rows["input"] for each in complete if each.rows is not None}
         write_inputs(self.plan.layout.inputs_json, self.plan.division.learn(recorded))
-        found = audit(records, self.failed)
-        complete = [each for each in records if each.shard.name not in self.failed and each.is_complete]
+        found = audit(complete, waiting)
         tiers: list[Mapping[str, Any]] = []
-        if complete and (len(complete) == len(records) or self.spec.tiering.allow_partial):
-            tiers = self._tier(complete, partial=len(complete) < len(records))
+        if complete and (not waiting or self.spec.tiering.allow_partial):
+            try:
+                tiers = self._tier(complete, partial=bool(waiting))
+            except CalibrationError as error:
+                found.problems.append(str(error))
             if self.stopping():
                 return self._stopped()
-        summary = Summary(self.plan, found, self.failed, self.scored_now, scoring_s, len(records) - len(complete))
+        summary = Summary(self.plan, found, self.failed, self.scored_now, scoring_s, len(waiting))
         summary.write(tiers)
         summary.say(self.console, tiers)
-        return INCOMPLETE if self.failed or found.problems else RECONCILED
+        return INCOMPLETE if self.failed or waiting or found.problems else RECONCILED
+
+    def _is_complete(self, records: ShardRecords) -> bool:
+        return records.shard.name not in self.failed and is_complete(
+            self.spec, records, self.plan.division, self.plan.pinned
+        )
 
     def _stopped(self) -> int:
         self.console.print("Stopped; what was finished is kept. Run the same command again to go on.")
@@ -188,12 +200,13 @@ class _Run:
         url = self.plan.layout.thresholds(NAME)
         thresholds = self.plan.frozen
         if thresholds is None:
-            scores = [[each.shard.name, each.rows, each.scores] for each in complete]
+            names = [each.name for each in self.plan.used]
+            scores = [[each.shard.name, each.rows, {name: each.scores[name] for name in names}] for each in complete]
             made_of = {"weights": self.spec.tiering.weights, "scores": fingerprint(scores)}
             if (kept := _read_thresholds(url)) and kept.run and json.loads(kept.run) == made_of:
                 return kept
-            names = [each.shard.name for each in complete]
-            cuts = tuple(calibrate(self.client, self.spec, pinned, names) for pinned in self.plan.used)
+            shards = [each.shard.name for each in complete]
+            cuts = tuple(calibrate(self.client, self.spec, pinned, shards) for pinned in self.plan.used)
             thresholds = Thresholds(cuts, partial=partial, run=canonical_json(made_of).decode())
         storage.write_bytes(url, thresholds.to_json().encode())
         return thresholds

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
+from curation.core.errors import CurationError, ModelError
 from curation.data import storage
 from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
 from curation.data.reader import Partition, Reader, read
@@ -41,8 +42,18 @@ class ShardDone:
 
 
 def warm(spec: RunSpec, pinned: tuple[Pinned, ...]) -> str:
-    """Load this worker's replica and let it reproduce its canaries; gives the build of torch. Runs on a worker."""
-    replica = _replica(spec, pinned)
+    """Load this worker's replica and let it reproduce its canaries; gives the build of torch. Runs on a worker.
+
+    Raises ModelError.
+    """
+    try:
+        replica = _replica(spec, pinned)
+    except CurationError:
+        raise
+    except Exception as error:  # whatever a library says of a device or of a model that it does not like
+        raise ModelError(
+            f"The classifiers cannot be loaded on {spec.scoring.device!r}: {type(error).__name__}: {error}"
+        ) from error
     replica.check_canaries()
     return replica.build
 
@@ -56,7 +67,7 @@ def score_shard(task: ScoreTask) -> ShardDone:
         for partition in reader:
             sidecars.write(partition)
         sidecars.finish(reader)
-    return ShardDone(reader.counts.ok, sidecars.num_tokens, time.monotonic() - start)
+    return ShardDone(reader.counts.ok if task.pinned else 0, sidecars.num_tokens, time.monotonic() - start)
 
 
 def _replica(spec: RunSpec, pinned: tuple[Pinned, ...]) -> Replica:
@@ -97,9 +108,9 @@ class _Sidecars:
             sidecar.write(scored)
         if partition.quarantined:
             self._write_quarantine(partition.quarantined)
+        num_tokens = count_tokens(self.task.spec.tokens, frame["text"].tolist(), frame["n_bytes"].to_numpy())
+        self.num_tokens += int(num_tokens[ok].sum())
         if self.rows is not None:
-            num_tokens = count_tokens(self.task.spec.tokens, frame["text"].tolist(), frame["n_bytes"].to_numpy())
-            self.num_tokens += int(num_tokens[ok].sum())
             self.rows.write(frame.assign(n_tokens=num_tokens))
 
     def _write_quarantine(self, rows: Sequence[Quarantined]) -> None:

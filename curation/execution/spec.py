@@ -55,6 +55,8 @@ class RunSpec:
             for name in names
             if not _NAME.fullmatch(name)
         ]
+        if not self.output:
+            found.append("output: is empty; name the directory of the run.")
         if not names:
             found.append("classifier: a run needs at least one [[classifier]] table.")
         if self.max_failures < 1:
@@ -71,12 +73,14 @@ class RunSpec:
         """Equal when equal input gives equal files under rows/."""
         reading = self.input
         return fingerprint(
-            [reading.id_column, reading.text_column, list(reading.carry), reading.where, config.dump(self.tokens)]
+            [reading.id_column, reading.text_column, list(reading.carry), reading.where, self.tokens.identity()]
         )
 
     def text_identity(self) -> str:
-        """Equal when the same texts of an input are scored."""
-        return fingerprint([self.input.text_column, self.input.where])
+        """Equal when the same texts of an input are scored; the type of a column decides what is selected by it."""
+        where = self.input.where
+        types = {name: kind for name, kind in self.input.carried.items() if name in where}
+        return fingerprint([self.input.text_column, where, types])
 
 
 @dataclass(frozen=True)

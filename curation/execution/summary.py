@@ -10,9 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from curation.data import storage
+from curation.data.sidecar import read_columns
 from curation.execution.audit import ROW_STATES, Audit
 from curation.execution.plan import Plan, listed
 from curation.stages.tier import UNSCORED
+
+_WORTH_SAYING = {
+    "made_ids": "rows had no id that could be used and got one: <file>#<position>",
+    "carry_nulls": "carried values were of another type than [input] carry says, and became null",
+}
 
 
 @dataclass
@@ -48,6 +54,7 @@ class Summary:
             "problems": self.audit.problems,
             "scoring_s": round(self.scoring_s, 3),
             "scored_now": dict(self.scored_now),
+            "tokens": self.plan.spec.tokens.how,
         }
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         storage.write_bytes(self.plan.layout.report("report.json"), text.encode())
@@ -73,8 +80,15 @@ class Summary:
     def _counts(self) -> list[str]:
         totals = self.audit.totals
         states = " + ".join(f"{totals[state]:,} {state.replace('_', ' ')}" for state in ROW_STATES)
-        lines = [f"rows: {totals['read']:,} read = {states}"]
-        if self.scoring_s:
+        lines = [f"rows: {totals['read']:,} read = {states}", f"tokens: {self.plan.spec.tokens.how}"]
+        for counter, words in _WORTH_SAYING.items():
+            if totals[counter]:
+                lines.append(f"{totals[counter]:,} {words}")
+        if totals["quarantined"]:
+            lines.append(f"quarantine: {self._first_quarantined()}")
+        if totals["read"] and not totals["ok"]:
+            lines.append("No document was scored: see input.text_column, input.where and quarantine/.")
+        if self.scored_now["documents"]:
             documents, tokens = self.scored_now["documents"], self.scored_now["tokens"]
             rates = f"{documents / self.scoring_s:,.1f} documents/s, {tokens / self.scoring_s:,.0f} tokens/s"
             lines.append(f"scored now: {documents:,} documents in {self.scoring_s:,.1f} s: {rates}")
@@ -87,9 +101,21 @@ class Summary:
         if not self.num_waiting:
             return []
         waiting = f"{self.num_waiting:,} of {len(self.plan.shards):,} shards"
+        if len(self.failed) >= self.plan.spec.max_failures:
+            return [f"stopped after {len(self.failed):,} failed shards (max_failures); tiers: wait for {waiting}."]
         if tiers:
             return [f"tiers: {waiting} are missing (allow_partial)."]
         return [f"tiers: wait for {waiting}; run again, or set tiering.allow_partial=true."]
+
+    def _first_quarantined(self) -> str:
+        """The first row that lies in quarantine/, with its reason."""
+        layout = self.plan.layout
+        files = (shard.name for shard in self.plan.shards if self.audit.files[shard.relative]["quarantined"])
+        for name in files:
+            url = layout.quarantine(name)
+            if storage.exists(url) and (reasons := read_columns(url, ["reason"])["reason"].to_pylist()):
+                return f"such as {reasons[0]!r} in {url}"
+        return "see quarantine/"
 
     def _problems(self) -> list[str]:
         failed = [f"{name}: {error}" for name, error in self.failed.items()]

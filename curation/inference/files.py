@@ -30,13 +30,19 @@ def once(read: Callable[[Path], Value]) -> Callable[[Path], Value]:
     return read_once
 
 
-@once
-def read_json(path: Path) -> Any:
-    """The value of a JSON file, shared by all callers: do not change it. Raises ModelError."""
+def parse_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file holds. Raises ModelError."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path}: is not JSON: {error}. Fetch the model again.") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: holds a JSON {type(value).__name__}, not an object. Fetch the model again.")
+    return value
+
+
+read_json = once(parse_json)
+"""The object of a JSON file, shared by all callers: do not change it."""
 
 
 sha256 = once(file_sha256)

@@ -1,6 +1,7 @@
 """The replica of a worker: all its classifiers loaded together, every text tokenised once and every trunk run once."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -21,6 +22,8 @@ __all__ = ["Groups", "Replica", "ScoringSpec", "Tally", "groups", "load_replica"
 
 Columns = Mapping[str, NDArray[Any]]
 
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
 
 @dataclass(frozen=True)
 class ScoringSpec:
@@ -35,9 +38,12 @@ class ScoringSpec:
     compute_threads: int = 1
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("token_budget", "compute_threads") if getattr(self, name) < 1]
+        small = [name for name in ("token_budget", "compute_threads") if getattr(self, name) < 1]
+        wrong = [f"scoring.{name}: {getattr(self, name)} is below 1." for name in small]
+        if not _DEVICE.fullmatch(self.device):
+            wrong.append(f'scoring.device: {self.device!r} is none of "cpu", "cuda", "cuda:<number>".')
         if wrong:
-            raise ConfigError(*(f"scoring.{name}: {getattr(self, name)} is below 1." for name in wrong))
+            raise ConfigError(*wrong)
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,7 @@ def prepare_torch(spec: ScoringSpec) -> None:
 _loading = Lock()
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _remembered(classifiers: tuple[Classifier, ...], spec: ScoringSpec, _fingerprints: tuple[str, ...]) -> Replica:
     return load_replica(classifiers, spec)
 

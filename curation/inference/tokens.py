@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from curation.core.errors import ConfigError, ModelError
 from curation.core.fingerprint import fingerprint
 from curation.inference import precut
-from curation.inference.files import once, read_json, sha256
+from curation.inference.files import once, parse_json, read_json, sha256
 
 _CHARS_PER_TOKEN = 6
 _WIDER = 4
@@ -164,11 +164,17 @@ class TokensSpec:
         if not self.bytes_per_token > 0:
             raise ConfigError(f"tokens.bytes_per_token: {self.bytes_per_token} is not above 0.")
 
+    def identity(self) -> str:
+        """Equal when equal texts have equal numbers. Raises ModelError when the tokenizer is not there."""
+        if self.count_tokenizer:
+            return tokenizer_fingerprint(Path(self.count_tokenizer))
+        return f"bytes / {self.bytes_per_token!r}"
+
     @property
     def how(self) -> str:
         """Where the numbers come from, for records and tables."""
         if self.count_tokenizer:
-            return f"counted by tokenizer {tokenizer_fingerprint(Path(self.count_tokenizer))[:8]}"
+            return f"counted by tokenizer {self.identity()[:8]}"
         return f"estimated as bytes / {self.bytes_per_token:g}"
 
 
@@ -206,7 +212,7 @@ def _behaviour(directory: Path) -> Mapping[str, Any]:
 
 @once
 def _tokenizer_json_fingerprint(file: Path) -> Any:
-    tokenizer = json.loads(file.read_text(encoding="utf-8"))  # not kept: it is large
+    tokenizer = parse_json(file)  # not kept: it is large
     return fingerprint({key: value for key, value in tokenizer.items() if key not in {"truncation", "padding"}})
 
 

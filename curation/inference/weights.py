@@ -92,7 +92,9 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
     if (single := directory / "model.safetensors").is_file():
         return (single,)
     if (index := directory / "model.safetensors.index.json").is_file():
-        return tuple(directory / name for name in sorted(set(read_json(index)["weight_map"].values())))
+        if not isinstance(names := read_json(index).get("weight_map"), dict) or not names:
+            raise ModelError(f"{index}: names no files under weight_map. Fetch the model again.")
+        return tuple(directory / name for name in sorted(set(names.values())))
     if any(directory.glob("*.bin")):
         raise ModelError(
             f"{directory}: holds only pickled weights (.bin), which can run code when they are read. Convert them "

@@ -1,9 +1,12 @@
 """curation.execution.lock: one writer at a time, and the dead do not hold."""
 
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -75,8 +78,46 @@ def test_a_lock_that_was_cut_short_does_not_hold(path):
         pass
 
 
-def test_a_lock_that_was_taken_over_is_not_removed_by_its_former_left_by_another(path):
+def test_a_lock_that_was_taken_over_is_not_removed_by_its_former_holder(path):
     with hold(path):
         holder_now = read(path) | {"token": "the new holder"}
         path.write_text(json.dumps(holder_now))
     assert read(path)["token"] == "the new holder"
+
+
+def try_to_hold(url, start, held, done):
+    start.wait()
+    try:
+        with lock.hold(url):
+            held.put(1)
+            done.wait(30)
+    except ClusterError:
+        held.put(0)
+
+
+def test_of_many_runs_that_find_a_stale_lock_one_takes_it_over(path):
+    left_by_another(path, host="elsewhere", beat=0.0)
+    context = multiprocessing.get_context("spawn")
+    start, done, held = context.Barrier(4), context.Event(), context.Queue()
+    runs = [context.Process(target=try_to_hold, args=(str(path), start, held, done)) for _ in range(4)]
+    for run in runs:
+        run.start()
+    holders = sum(held.get(timeout=60) for _ in runs)
+    done.set()
+    for run in runs:
+        run.join()
+    assert holders == 1
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_holder_that_finds_its_lock_taken_over_asks_itself_to_stop(path, monkeypatch):
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+    asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        with hold(path):
+            path.write_text(json.dumps(read(path) | {"token": "the new holder"}))
+            assert asked.wait(10)
+        assert read(path)["token"] == "the new holder"
+    finally:
+        signal.signal(signal.SIGTERM, before)
