@@ -172,6 +172,17 @@ def sweep_scratch(root: str) -> int:
     return len(leftovers)
 
 
+def why_not_writable(url: str) -> str | None:
+    """Why no folder can be made at a path of this machine; None when one can, or when it is remote."""
+    fs, path = filesystem(url)
+    if not isinstance(fs, LocalFileSystem):
+        return None
+    place = next(each for each in (Path(path), *Path(path).parents) if each.exists())
+    if not place.is_dir():
+        return f"{place} is a file"
+    return None if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written"
+
+
 def free_bytes(url: str) -> int | None:
     """What is free on the disk that a path lies on or would lie on; None when it is not local."""
     fs, path = filesystem(url)

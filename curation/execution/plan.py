@@ -1,7 +1,8 @@
 """The plan: everything that can be known, and every mistake that can be seen, without a worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 
@@ -10,14 +11,20 @@ from curation.core.errors import ConfigError, CurationError
 from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.data.layout import Layout
+from curation.data.preview import preview
 from curation.data.shards import Shard
+from curation.execution import checks
 from curation.execution.missing import Missing, find_missing
-from curation.execution.resume import Division, divide
+from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.groups import groups
 
-_OUTPUT_SHARE = 0.05  # rows and scores beside the input's bytes; measured on web text: 0.02 to 0.04
 _MOST_LISTED = 8
+_KEPT = (
+    ("scoring", "token_budget", "scores of both kinds may differ in their last bits"),
+    ("scoring", "compute_threads", "scores of both kinds may differ in their last bits"),
+    ("input", "shard_bytes", "files that are known keep their shards, others are cut by it"),
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,11 @@ def make_plan(spec: RunSpec) -> Plan:
     layout = Layout(spec.output)
     division = divide(layout, found.files, spec.input)
     mistakes += division.mistakes
-    mistakes += _disk_mistakes(spec, sum(file.num_bytes for file in found.files))
+    seen = preview(division.shards, spec.input)
+    mistakes += seen.mistakes
+    mistakes += checks.columns(spec, pinned)
+    mistakes += checks.tokens(spec)
+    mistakes += checks.output(spec, found)
     if mistakes:
         raise ConfigError(*mistakes)
     missing = find_missing(spec, division, pinned)
@@ -103,7 +114,7 @@ def make_plan(spec: RunSpec) -> Plan:
         groups=tuple(groups(spec.classifier).lines()),
         missing=missing,
         frozen=frozen,
-        notes=tuple(_notes(spec, frozen)),
+        notes=(*seen.notes, *_notes(spec, frozen), *_kept_notes(spec, former_config(layout))),
     )
 
 
@@ -137,13 +148,6 @@ def _frozen(spec: RunSpec, pinned: Sequence[Pinned], mistakes: list[str]) -> Thr
     return thresholds
 
 
-def _disk_mistakes(spec: RunSpec, input_bytes: int) -> Iterator[str]:
-    free = storage.free_bytes(spec.output)
-    need = int(input_bytes * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
-    if free is not None and free < need:
-        yield f"output: {spec.output} has {free:,} bytes free; this run writes about {need:,}. Choose another place."
-
-
 def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:
     yield from spec.tiering.notes()
     if frozen is not None:
@@ -154,6 +158,14 @@ def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:
             "carry one and select with input.where, if your corpus has others."
         )
     yield f"tokens are {spec.tokens.how}."
+
+
+def _kept_notes(spec: RunSpec, former: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of the run so far that cannot be changed for what it has done."""
+    for table, key, effect in _KEPT:
+        before, now = former.get(table, {}).get(key), getattr(getattr(spec, table), key)
+        if before is not None and before != now:
+            yield f"{table}.{key} was {before} so far and is {now} now: {effect}."
 
 
 def listed(what: str, names: Sequence[str]) -> Iterator[str]:

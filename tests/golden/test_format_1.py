@@ -1,80 +1,99 @@
-"""A run directory of format 1 stays readable. The first version wrote these files; nobody writes them again."""
+"""A run directory of format 1 stays readable: the first version made these files, and nobody makes them again."""
 
+import json
+import shutil
 from pathlib import Path
 
-from curation.data.fingerprints import KnownInput, read_inputs
-from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
-from curation.data.shards import Shard, read_shards
-from curation.data.sidecar import iter_columns, read_columns, read_record
+import pytest
+from rich.console import Console
 
-LAYOUT = Layout(str(Path(__file__).parent / "format-1"))
-SHARD = "web/a.jsonl.bytes-0-120"
-INPUT = "d1f6f2a4c5b60718293a4b5c6d7e8f90"
-ABOUT = {"format": 1, "shard": SHARD, "input": INPUT}
-ROWS = ABOUT | {"kind": "rows", "num_rows": 4, "read": 5, "ok": 2, "blank": 1, "not_selected": 1, "quarantined": 1}
+from curation import config
+from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
+from curation.data.sidecar import iter_columns, read_columns, read_record
+from curation.execution import spec
+from curation.execution.plan import make_plan
+from curation.execution.run import run
+
+FOLDER = Path(__file__).parent / "format-1"
+LAYOUT = Layout(str(FOLDER / "run"))
+SHARD = "a.jsonl"
+
+
+def bytes_of(folder):
+    kept = ("rows", "scores", "tierings", "documents", "quarantine")
+    files = (path for top in kept for path in (folder / top).rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def settings(tmp_path, client):
+    """The config that made the run, for a copy of its directory and of its corpus, on the shared cluster."""
+    shutil.copytree(FOLDER, tmp_path / "copy")
+    tables = json.loads((FOLDER / "run" / "config.json").read_text())
+    tables["output"] = str(tmp_path / "copy" / "run")
+    tables["input"]["path"] = [str(tmp_path / "copy" / "corpus")]
+    tables["cluster"] = {"kind": "existing", "address": client.scheduler.address}
+    return config.parse(spec.RunSpec, tables, (), spec.KINDS)
+
+
+def test_the_same_command_on_it_has_nothing_to_do(settings):
+    plan = make_plan(settings)
+    assert plan.missing.tasks == ()
+    assert run(plan, Console(quiet=True)) == 0
+    assert bytes_of(Path(settings.output)) == bytes_of(FOLDER / "run")
+
+
+def test_a_classifier_can_be_added_to_it(settings):
+    tables = config.dump(settings)
+    tables["classifier"] += [tables["classifier"][0] | {"name": "second"}]
+    plan = make_plan(config.parse(spec.RunSpec, tables, (), spec.KINDS))
+    assert [([each.name for each in task.pinned], task.writes_rows) for task in plan.missing.tasks] == [
+        (["second"], False)
+    ]
 
 
 def test_rows_of_format_1_are_read():
-    assert read_record(LAYOUT.rows(SHARD)) == ROWS
+    record = read_record(LAYOUT.rows(SHARD))
+    counts = ("read", "ok", "blank", "not_selected", "quarantined", "made_ids", "carry_nulls")
+    assert [record[key] for key in counts] == [7, 3, 1, 1, 2, 1, 1]
     table = read_columns(LAYOUT.rows(SHARD))
     assert table.schema.equals(rows_schema({"lang": "string", "year": "int64", "share": "float64", "seen": "bool"}))
     assert table.to_pydict() == {
-        "position": [0, 30, 55, 99],
-        "id": ["one", "zwei-ß", "a#55", "四"],
-        "n_bytes": [11, 0, 7, 3_000_000_000],
-        "n_chars": [11, 0, 5, 1_000_000_000],
-        "n_tokens": [3, 0, 2, 750_000_000],
-        "state": ["ok", "blank", "not_selected", "ok"],
-        "lang": ["en", None, "de", "zh"],
-        "year": [2024, None, -1, 9_223_372_036_854_775_807],
-        "share": [0.1, None, -0.0, 1e-300],
-        "seen": [True, None, False, True],
+        "position": [0, 150, 240, 336, 490],
+        "id": ["one", "zwei-ß", "a.jsonl#240", "四", "five"],
+        "n_bytes": [68, 2, 27, 54, 37],
+        "n_chars": [68, 2, 26, 18, 37],
+        "n_tokens": [15, 1, 6, 12, 9],
+        "state": ["ok", "blank", "not_selected", "ok", "ok"],
+        "lang": ["en", None, "de", "zh", "en"],
+        "year": [2024, None, -1, 9_223_372_036_854_775_807, None],
+        "share": [0.1, None, -0.0, 1e-300, None],
+        "seen": [True, None, False, True, None],
     }
 
 
-def test_scores_of_format_1_are_read_bit_by_bit():
-    url = LAYOUT.scores("edu-0123abcd", SHARD)
-    assert read_record(url) == ABOUT | {
-        "kind": "scores",
-        "classifier": "0123abcd" * 8,
-        "num_rows": 4,
-        "num_nonfinite": 1,
-    }
+def test_scores_of_format_1_are_read():
+    url = LAYOUT.scores("worth-keeping-d2362474", SHARD)
+    assert [read_record(url)[key] for key in ("kind", "num_rows", "num_scored")] == ["scores", 5, 3]
     table = read_columns(url)
-    assert table.schema.equals(columns_schema({"edu": "float32", "edu_label": "str"}))
-    assert table["position"].to_pylist() == [0, 30, 55, 99]
-    assert [None if score is None else score.hex() for score in table["edu"].to_pylist()] == [
-        "0x1.99999a0000000p+1",
-        None,
-        "-0x0.0p+0",
-        "0x1.0000000000000p-149",
-    ]
-    assert table["edu_label"].to_pylist() == ["high", None, "low", "low"]
+    assert table.schema.equals(columns_schema({"worth-keeping": "float32"}))
+    assert [score is None for score in table["worth-keeping"].to_pylist()] == [False, True, True, False, False]
 
 
 def test_tiers_of_format_1_are_read_by_row_group():
     url = LAYOUT.tiers("default", SHARD)
-    assert read_record(url) == ABOUT | {"kind": "tiers", "opinion": "ff" * 32, "num_rows": 4}
-    assert [table.to_pydict() for table in iter_columns(url, ["edu_bucket", "quality", "tier"])] == [
-        {"edu_bucket": [19, -1], "quality": [19, -1], "tier": ["high", "unscored"]},
-        {"edu_bucket": [0, 7], "quality": [0, 7], "tier": ["low", "medium-low"]},
+    assert read_record(url)["kind"] == "tiers"
+    assert [table.to_pydict() for table in iter_columns(url, ["worth-keeping_bucket", "quality", "tier"])] == [
+        {
+            "worth-keeping_bucket": [19, -1, -1, 11, 4],
+            "quality": [19, -1, -1, 11, 4],
+            "tier": ["high", "unscored", "unscored", "medium-low", "low"],
+        }
     ]
 
 
 def test_quarantine_of_format_1_is_read():
-    assert read_record(LAYOUT.quarantine(SHARD)) == ABOUT | {"kind": "quarantine", "num_rows": 1}
     table = read_columns(LAYOUT.quarantine(SHARD))
     assert table.schema.equals(QUARANTINE_SCHEMA)
-    assert table.to_pylist() == [{"position": 70, "reason": "bad UTF-8 in the text", "raw": b'{"text": "\xff"}'}]
-
-
-def test_a_plan_of_format_1_is_read():
-    assert read_shards(LAYOUT.shards) == (
-        Shard(SHARD, "/data/web/a.jsonl", "web/a.jsonl", "jsonl", "", 0, 120, 0, 0, 120, -1),
-        Shard("b.parquet.rows-0-9", "s3://bucket/b.parquet", "b.parquet", "parquet", "", 0, 9, 0, 2, 4096, 9),
-        Shard("c.jsonl.gz", "/data/c.jsonl.gz", "c.jsonl.gz", "jsonl", "gzip", 0, 77, 0, 0, 77, -1),
-    )
-
-
-def test_what_format_1_knew_of_inputs_is_read():
-    assert read_inputs(LAYOUT.inputs_json) == {"web/a.jsonl": KnownInput(120, "1795261001591138000", {SHARD: INPUT})}
+    assert table["reason"].to_pylist() == ["bad UTF-8 in the text", "text is missing"]
+    assert table["raw"][0].as_py() == b'{"text": "\xff"}'

@@ -243,3 +243,20 @@ def test_a_file_that_changed_since_it_was_split_is_an_error(tmp_path, columns, g
     write_parquet(path, columns, row_group_size=group_size)
     with pytest.raises(ShardError, match=message):
         list(read(second, spec))
+
+
+def test_a_column_without_a_type_has_no_values(tmp_path):
+    columns = {"id": ["a", "b"], "text": ["x", "y"], "note": pa.nulls(2)}
+    everything = read_columns_as(tmp_path / "a.parquet", columns, carry=("note",))
+    assert [math.isnan(value) for value in everything.column("note")] == [True, True]
+    assert everything.count("carry_nulls") == 0
+
+
+def test_a_text_column_without_a_type_is_put_into_quarantine(tmp_path):
+    everything = read_columns_as(tmp_path / "a.parquet", {"id": ["a"], "text": pa.nulls(1)})
+    assert everything.reasons == ["text is null"]
+
+
+def test_integers_are_carried_as_floats_where_floats_are_asked_for(tmp_path):
+    columns = {"id": ["a", "b"], "text": ["x", "y"], "share": [3, 4]}
+    assert read_columns_as(tmp_path / "a.parquet", columns, carry=("share:float64",)).column("share") == [3.0, 4.0]

@@ -95,6 +95,7 @@ def test_an_expression_over_carried_columns_is_no_mistake(where):
         "lang ==",
         "url == 'x'",
         "year > 'a'",
+        "lang > 5",
         "lang",
         "True",
         "1",
@@ -108,8 +109,14 @@ def test_an_expression_over_carried_columns_is_no_mistake(where):
 def test_a_wrong_expression_is_a_mistake(where):
     (mistake,) = where_mistakes(InputSpec(("data",), carry=("lang", "year:int64"), where=where))
     assert mistake.startswith(
-        f"[input] where: {where!r} cannot be evaluated over the carried columns ['lang', 'year']: "
+        f"[input] where: {where!r} cannot be evaluated over the carried columns lang:string, year:int64: "
     )
+
+
+def test_an_expression_is_parsed_even_beside_a_wrong_type():
+    (mistake,) = where_mistakes(InputSpec(("data",), carry=("lang", "year:int"), where="lang =="))
+    assert "invalid syntax" in mistake
+    assert where_mistakes(InputSpec(("data",), carry=("lang", "year:int"), where="year > 5")) == []
 
 
 def test_an_expression_that_fails_on_the_data_is_an_error_of_the_shard(tmp_path):

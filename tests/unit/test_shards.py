@@ -117,14 +117,14 @@ def test_a_file_that_vanished_is_one_shard_that_will_fail(tmp_path):
             "the carried column 'year' holds int64, not string; write \"year:int64\".",
         ),
         (
-            {"id": ["1"], "text": ["x"], "share": [1]},
-            {"carry": ("share:float64",)},
-            "the carried column 'share' holds int64, not float64; write \"share:int64\".",
+            {"id": ["1"], "text": ["x"], "share": [1.5]},
+            {"carry": ("share:int64",)},
+            "the carried column 'share' holds double, not int64; write \"share:float64\".",
         ),
         (
             {"id": ["1"], "text": ["x"], "tags": [["a"]]},
             {"carry": ("tags",)},
-            "not string; only strings, numbers and booleans can be carried.",
+            "not string; what can be carried is string, int64, float64, bool.",
         ),
         ({"id": ["1"], "text": ["x"]}, {"carry": ("lang",)}, "the column 'lang' is needed once"),
     ],
