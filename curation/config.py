@@ -6,6 +6,7 @@ by reading its annotations, `dump` gives the tables back: ``parse(type(spec), du
 
 import dataclasses
 import difflib
+import inspect
 import json
 import re
 import tomllib
@@ -207,9 +208,19 @@ def _path(cls: type, key: str, mistakes: list[str]) -> list[str]:
     if owners:
         mistakes.append(f"{key}: could be {' or '.join(f'{owner}.{key}' for owner in owners)}; write which.")
     else:
-        known = [field.name for hint in tables.values() for field in dataclasses.fields(hint)]
-        mistakes.append(f"{key}: there is no such setting; {_nearest(key, [*known, *tables])}")
+        known = [field.name for each in (cls, *tables.values()) for field in dataclasses.fields(each)]
+        mistakes.append(f"{key}: there is no such setting; {_nearest(key, known)}{_of_a_kind(cls)}")
     return []
+
+
+def _of_a_kind(cls: type) -> str:
+    """What to write for a setting whose table is of one of several kinds, so that its keys are not known here."""
+    open_tables = [name for name, hint in typing.get_type_hints(cls).items() if inspect.isabstract(hint)]
+    return (
+        f" A setting of [{open_tables[0]}] is written with its table: {open_tables[0]}.<setting>."
+        if open_tables
+        else ""
+    )
 
 
 def _toml_value(text: str) -> Any:

@@ -20,7 +20,9 @@ def main() -> int:
     """Parse, fetch or verify, say. Gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a TOML file, or the config.json of a run")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the config")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="settings that replace those of the config"
+    )
     parser.add_argument("--into", default="", metavar="FOLDER", help="where bundles go; default: each one's `bundles`")
     parser.add_argument("--verify", action="store_true", help="hash what is there, offline, and change nothing")
     arguments = parser.parse_intermixed_args()

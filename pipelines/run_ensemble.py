@@ -4,6 +4,7 @@ python pipelines/run_ensemble.py [CONFIG.toml] [key=value …] [--plan] [--prune
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def main() -> int:
     if arguments.config and "=" in arguments.config:
         arguments.config, arguments.overrides = None, [arguments.config, *arguments.overrides]
     console = Console(soft_wrap=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = spec.read(arguments.config or EMBEDDED, arguments.overrides)
         plan = make_plan(settings)
@@ -39,7 +41,8 @@ def main() -> int:
     except CurationError as error:
         Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return MISTAKE
-    except KeyboardInterrupt:  # the second Ctrl-C, or one before there was a run
+    except KeyboardInterrupt:  # the second Ctrl-C, or one while planning
+        console.print("Stopped at once; what was finished is kept. Run the same command again to go on.")
         return STOPPED
 
 

@@ -19,7 +19,9 @@ def main() -> int:
     """Parse, plan, train, say. Gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a TOML file, such as configs/train_educational_value.toml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the config")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="settings that replace those of the config"
+    )
     parser.add_argument("--plan", action="store_true", help="check everything, say what would be done, stop")
     arguments = parser.parse_intermixed_args()
     console = Console(soft_wrap=True, highlight=False, markup=False)

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from fsspec.implementations.local import LocalFileSystem
 
-from curation.core.errors import ConfigError
 from curation.data import storage
 
 Format = Literal["parquet", "jsonl"]
@@ -146,7 +145,7 @@ def find(spec: InputSpec) -> Found:
     for place in spec.path:
         try:
             entries, named = _entries(place)
-        except (ConfigError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a remote file system fails in its own ways
             mistakes.append(f"[input] path: {place!r} cannot be listed: {_reason(error)}.")
             continue
         so_far = len(files) + len(mistakes)

@@ -89,4 +89,5 @@ def _lines(what: str, total_bytes: int, console: Console) -> Iterator[Advance]:
     finally:
         stop.set()
         speaker.join()
-    console.print(f"{what}: done in {totals.elapsed_s:,.1f} s · {totals}", highlight=False)
+    end = "done in" if totals.bytes == total_bytes else "stopped after"
+    console.print(f"{what}: {end} {totals.elapsed_s:,.1f} s · {totals}", highlight=False)

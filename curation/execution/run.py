@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,6 +57,7 @@ class Stopping:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        sys.stderr.write("Stopping when the shards that are being scored are done; once more to stop at once.\n")
 
 
 @contextmanager
@@ -73,9 +75,9 @@ def stop_on_signals() -> Iterator[Stopping]:
 def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     """Carry out a plan; the caller holds the run directory's lock. Gives the exit code.
 
-    With `prune`, files that no shard and no classifier accounts for are deleted first. A lost cluster, or files
-    that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot load its
-    replica or a canary fails, ClusterError when there is no cluster to begin with.
+    With `prune`, files of earlier runs that no shard and no classifier accounts for are deleted first. A lost cluster,
+    or files that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot
+    load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
     layout = plan.layout
     storage.sweep_scratch(layout.root)
@@ -84,12 +86,23 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
         storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
         write_shards(layout.shards, plan.shards)
         write_inputs(layout.inputs_json, plan.division.inputs)
-        for orphan in plan.missing.orphans if prune else ():
-            storage.remove(storage.join(layout.root, orphan))
+        if prune:
+            _prune(plan, console)
         with connect(plan.spec.cluster, plan.spec.scoring.compute_threads) as client:
             code = _carry_out(_Run(plan, client, console, log, stopping))
         log.event("end", exit_code=code)
         return code
+
+
+def _prune(plan: Plan, console: Console) -> None:
+    """Delete the orphans that a run has written; a file that is not one of ours stays."""
+    urls = [storage.join(plan.layout.root, orphan) for orphan in plan.missing.orphans]
+    ours = [url for url in urls if read_record(url, report=lambda _: None) is not None]
+    for url in ours:
+        storage.remove(url)
+    console.print(
+        f"pruned: {len(ours):,} files; {len(urls) - len(ours):,} that no run has written stay", highlight=False
+    )
 
 
 def _carry_out(run: "_Run") -> int:

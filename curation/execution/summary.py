@@ -101,11 +101,11 @@ class Summary:
         if not self.num_waiting:
             return []
         waiting = f"{self.num_waiting:,} of {len(self.plan.shards):,} shards"
-        if len(self.failed) >= self.plan.spec.max_failures:
-            return [f"stopped after {len(self.failed):,} failed shards (max_failures); tiers: wait for {waiting}."]
+        gave_up = len(self.failed) >= self.plan.spec.max_failures
+        lines = [f"stopped after {len(self.failed):,} failed shards (max_failures)"] if gave_up else []
         if tiers:
-            return [f"tiers: {waiting} are missing (allow_partial)."]
-        return [f"tiers: wait for {waiting}; run again, or set tiering.allow_partial=true."]
+            return [*lines, f"tiers: {waiting} are missing (allow_partial)."]
+        return [*lines, f"tiers: wait for {waiting}; run again, or set tiering.allow_partial=true."]
 
     def _first_quarantined(self) -> str:
         """The first row that lies in quarantine/, with its reason."""

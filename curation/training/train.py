@@ -79,7 +79,8 @@ class Plan:
             f"{annotations.num_duplicates} exact duplicates dropped.\n"
             f"Target: {' and '.join(spec.recipe.labels)}, mean {self.targets.mean():.3f}.\n"
             f"{spec.recipe.summary[0].upper()}{spec.recipe.summary[1:]}.\n"
-            f"{spec.num_folds} folds by host, then all documents; goes to {spec.output}."
+            f"{spec.num_folds} folds by host, then all documents; goes to {spec.output}.\n"
+            f"The model card will say of the data: {spec.about} Licence: {spec.licence}."
         )
 
 
@@ -93,7 +94,8 @@ def plan(spec: TrainingSpec) -> Plan:
     targets = spec.recipe.targets(annotations)
     if annotations.num_hosts < 2 * spec.num_folds:
         mistakes.append(
-            f"num_folds: {annotations.num_hosts} hosts are too few for {spec.num_folds} folds within folds."
+            f"num_folds: {annotations.num_hosts} hosts are too few for {spec.num_folds} folds within folds, which need "
+            f"{2 * spec.num_folds}. Add documents of other hosts, or lower num_folds, to 2 at least."
         )
     if np.ptp(targets) == 0:
         mistakes.append(f"recipe: by {' and '.join(spec.recipe.labels)} all documents of {spec.data} are equal.")
@@ -116,6 +118,8 @@ def train(planned: Plan, say: Say) -> Path:
     judged = {name: _judge(name, learner, recipe, folding, say) for name, learner in learners.items()}
     best = max(judged, key=lambda name: np.nan_to_num(judged[name][recipe.headline].value, nan=-np.inf))
     judged["length alone"] = _judge("length alone", _length_alone(planned), recipe, folding, say)
+    if not judged[best][recipe.headline].low > judged["length alone"][recipe.headline].high:
+        say(f"{best}: caution, this is not clearly better than the length of a document alone.")
     everything = np.arange(len(planned.targets))
     choice = choose(learners[best], folding, everything)
     say(f"{best}: fitted on all documents with {choice}")

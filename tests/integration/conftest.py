@@ -89,14 +89,14 @@ def tables(tmp_path, corpus, models, client):
     }
 
 
-def execute(tables, *overrides):
+def execute(tables, *overrides, prune=False):
     """Plan and run in this process; gives the exit code, what was printed, the plan and the run directory."""
     settings = config.parse(spec.RunSpec, tables, overrides, spec.KINDS)
     text = StringIO()
     console = Console(file=text, width=200)
     plan = make_plan(settings)
     plan.say(console)
-    code = run(plan, console)
+    code = run(plan, console, prune=prune)
     return SimpleNamespace(code=code, text=text.getvalue(), plan=plan, folder=Path(settings.output))
 
 

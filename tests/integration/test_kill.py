@@ -15,10 +15,10 @@ WAIT_S = 240
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Forty files of sixty documents."""
+    """Forty files of sixty documents and a row without a text."""
     folder = tmp_path_factory.mktemp("large")
     for number in range(40):
-        write_jsonl(folder / f"part-{number:02}.jsonl", documents(60, 60 * number))
+        write_jsonl(folder / f"part-{number:02}.jsonl", [*documents(60, 60 * number), {"id": "no text"}])
     return folder
 
 
@@ -28,6 +28,7 @@ def tables_of(folder, models, run, cluster):
         "input": {"path": str(folder), "carry": ["url"]},
         "classifier": [models["edu"], models["other"], models["keep"]],
         "cluster": cluster,
+        "documents": True,
     }
 
 
@@ -60,10 +61,13 @@ def wait_for(process, condition):
         time.sleep(0.01)
 
 
+def num_files(run, below):
+    """The files of one kind that are there."""
+    return sum(path.is_file() for path in (run / below).rglob("*.parquet"))
+
+
 def num_scored(run):
-    """The files of rows that are there."""
-    folder = run / "rows"
-    return len(list(folder.iterdir())) if folder.exists() else 0
+    return num_files(run, "rows")
 
 
 def finish(process):
@@ -71,13 +75,12 @@ def finish(process):
     return process.returncode, text
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_run_killed_at_random_moments_ends_with_the_bytes_of_an_undisturbed_one(large, undisturbed, tmp_path, seed):
-    moments = random.Random(seed)
+@pytest.mark.parametrize("below", ["rows", "tierings", "documents"])
+def test_a_run_killed_at_random_moments_ends_with_the_bytes_of_an_undisturbed_one(large, undisturbed, tmp_path, below):
     run = tmp_path / "run"
     process = start(large, tmp_path)
-    goal = moments.randrange(1, 38)
-    wait_for(process, lambda: num_scored(run) >= goal)
+    goal = random.Random(below).randrange(1, 38)
+    wait_for(process, lambda: num_files(run, below) >= goal)
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
     done = call(large, tmp_path / "config.json")

@@ -1,9 +1,12 @@
 """A second run computes exactly what is missing or stale, and says why."""
 
+import gzip
 import json
 import os
 
 from conftest import contents, documents, execute, write_jsonl
+
+from curation.data.sidecar import read_record
 
 
 def scored(done):
@@ -122,3 +125,109 @@ def test_inputs_json_remembers_what_was_read(tables):
     folder = execute(tables).folder
     known = json.loads((folder / "inputs.json").read_text())
     assert all(len(file["shards"]) == 1 for file in known.values())
+
+
+def test_pruning_deletes_what_runs_have_written_and_nothing_else(tables, corpus):
+    folder = execute(tables).folder
+    (folder / "rows" / "notes.txt").write_text("mine")
+    (folder / "rows" / "mine.parquet").write_bytes(b"mine too")
+    (corpus / "part-11.jsonl").unlink()
+    done = execute(tables, prune=True)
+    assert "pruned: 4 files; 2 that no run has written stay" in done.text
+    assert {path.name for path in folder.rglob("*") if "part-11" in path.name} == set()
+    assert (folder / "rows" / "notes.txt").read_text() == "mine"
+
+
+def test_a_file_that_was_away_is_scored_again_if_it_changed(tables, corpus):
+    execute(tables)
+    away = corpus / "part-05.jsonl"
+    away.rename(corpus.parent / "away")
+    execute(tables)
+    write_jsonl(away, documents(7, 900))
+    done = execute(tables)
+    assert scored(done) == {"part-05.jsonl": (("edu", "keep"), True)}
+    assert "rows: 227 read" in done.text
+
+
+def test_a_folder_with_the_same_names_and_sizes_is_another_input(tables, corpus, tmp_path):
+    execute(tables)
+    other = tmp_path / "other"
+    for number in range(12):
+        write_jsonl(other / f"part-{number:02}.jsonl", documents(20, 20 * number))
+    file = other / "part-03.jsonl"
+    file.write_text(file.read_text().replace("Water", "Later"))
+    assert file.stat().st_size == (corpus / file.name).stat().st_size
+    done = execute(tables | {"input": tables["input"] | {"path": str(other)}})
+    assert scored(done) == {"part-03.jsonl": (("edu", "keep"), True)}
+
+
+def test_a_corpus_that_was_moved_is_not_scored_again_and_can_grow_by_a_classifier(tables, models, corpus):
+    execute(tables)
+    moved = corpus.rename(corpus.parent / "moved")
+    tables["input"] |= {"path": str(moved)}
+    assert scored(execute(tables)) == {}
+    done = execute(tables | {"classifier": [models["edu"], models["other"], models["keep"]]})
+    assert (done.code, scored(done)) == (0, dict.fromkeys(names(moved), (("other",), False)))
+
+
+def test_a_carried_column_of_another_type_selects_anew(tables, corpus):
+    rows = [{"id": f"{n}", "text": "a text", "n": n if n % 2 else n + 0.5} for n in range(10)]
+    write_jsonl(corpus / "part-00.jsonl", rows)
+    tables["input"] |= {"where": "n >= 0"}
+    execute(tables, 'input.carry=["n:int64"]', "calibrate=own")
+    done = execute(tables, 'input.carry=["n:float64"]')
+    assert scored(done) == dict.fromkeys(names(corpus), (("edu", "keep"), True))
+
+
+def test_what_a_failing_run_left_of_an_edited_file_is_not_believed_by_the_next(tables, corpus):
+    file = corpus / "part-03.jsonl.gz"
+    file.write_bytes(gzip.compress((corpus / "part-03.jsonl").read_bytes()))
+    (corpus / "part-03.jsonl").unlink()
+    execute(tables)
+    file.write_bytes(file.read_bytes()[:-20])
+    assert [execute(tables).code for _ in range(2)] == [1, 1]
+    done = execute(tables)
+    assert scored(done) == {file.name: (("edu", "keep"), True)}
+
+
+def test_a_smaller_ensemble_leaves_no_thresholds_that_a_larger_one_would_keep(tables):
+    execute(tables, 'tiering.classifiers=["keep"]')
+    done = execute(tables)
+    assert (done.code, scored(done)) == (0, {})
+
+
+def test_stale_rows_are_not_tiered_when_a_run_gives_up(tables, corpus):
+    file = corpus / "part-00.jsonl.gz"
+    file.write_bytes(gzip.compress((corpus / "part-00.jsonl").read_bytes() * 50))
+    (corpus / "part-00.jsonl").unlink()
+    execute(tables)
+    file.write_bytes(file.read_bytes()[:-20])
+    done = execute(tables, 'input.carry=["lang"]', "allow_partial=true", "max_failures=1")
+    fresh = [
+        path.name
+        for path in sorted((done.folder / "rows").iterdir())
+        if read_record(str(path))["reading"] == done.plan.spec.rows_identity()
+    ]
+    tiered = (done.folder / "tierings" / "default" / "tiers").iterdir()
+    current = [
+        path.name for path in sorted(tiered) if read_record(str(path))["reading"] == done.plan.spec.rows_identity()
+    ]
+    assert (done.code, current) == (1, fresh)
+    assert f"tiers: {12 - len(fresh)} of 12 shards are missing (allow_partial)." in done.text
+    assert "stopped after 1 failed shards (max_failures)" in done.text
+
+
+def test_a_former_folder_of_the_same_model_is_no_change_of_it(tables, corpus):
+    execute(tables)
+    (corpus / "part-11.jsonl").unlink()
+    write_jsonl(corpus / "part-12.jsonl", documents(5, 700))
+    done = execute(tables)
+    assert "changed from" not in done.text
+    assert "to do: 1 of 12 shards: scores of edu are missing" in done.text
+
+
+def test_settings_that_are_kept_for_what_is_done_are_said(tables):
+    execute(tables)
+    done = execute(tables, "token_budget=1024", "shard_bytes=1MB")
+    assert "scoring.token_budget was 4096 so far and is 1024 now" in done.text
+    assert "input.shard_bytes was 134217728 so far" in done.text
