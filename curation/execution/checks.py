@@ -39,9 +39,8 @@ def tokens(spec: RunSpec) -> Iterator[str]:
 def output(spec: RunSpec, found: Found) -> Iterator[str]:
     """Why the run directory cannot be where it is wanted."""
     place = storage.url_of(*storage.filesystem(spec.output))
-    folders = [storage.url_of(*storage.filesystem(path)) for path in spec.input.path]
-    inside = [folder for folder in folders if f"{place}/".startswith(f"{folder}/")]
-    if inside or any(file.url.startswith(f"{place}/") for file in found.files):
+    is_inside = any(f"{place}/".startswith(f"{_place(folder)}/") for folder in spec.input.path)
+    if is_inside or any(file.url.startswith(f"{place}/") for file in found.files):
         yield f"output: {spec.output} lies within the input, and would be read as input next time; put it elsewhere."
     if (problem := storage.why_not_writable(spec.output)) is not None:
         yield f"output: {spec.output} cannot be made: {problem}. Choose another place."
@@ -50,3 +49,11 @@ def output(spec: RunSpec, found: Found) -> Iterator[str]:
     need = int(sum(file.num_bytes for file in found.files) * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
     if free is not None and free < need:
         yield f"output: {spec.output} has {free:,} bytes free; this run writes about {need:,}. Choose another place."
+
+
+def _place(path: str) -> str:
+    """Where an input is; as it is written when nothing can open it, which is told elsewhere."""
+    try:
+        return storage.url_of(*storage.filesystem(path))
+    except CurationError:
+        return path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import call, change_weights, contents, execute
+from conftest import call, change_weights, contents, execute, write_jsonl
 
 from curation.core.errors import ConfigError, ModelError
 
@@ -120,3 +120,77 @@ def test_an_input_that_changed_unseen_is_not_copied_under_old_tiers(tables, corp
     assert done.code == 1
     assert f"failed: part-03.jsonl: {file}: has changed since it was scored" in done.text
     assert not list((done.folder / "documents").rglob("part-03*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ({"output": ""}, "output: is empty; name the directory of the run."),
+        ({"output": "{corpus}/run"}, "output: {corpus}/run lies within the input"),
+        ({"output": "{corpus}/part-00.jsonl/run"}, "{corpus}/part-00.jsonl is a file. Choose another place."),
+        (
+            {"tokens": {"count_tokenizer": "/no/such/folder"}},
+            "tokens.count_tokenizer: /no/such/folder: has no tokenizer",
+        ),
+        ({"scoring": {"device": "gpu"}}, 'scoring.device: \'gpu\' is none of "cpu", "cuda"'),
+        ({"input": {"text_column": "content"}}, "[input] text_column: 'content' is not the text: the first"),
+        (
+            {"input": {"carry": ["edu_bucket"]}},
+            "the column 'edu_bucket' would come from the buckets of edu and from input",
+        ),
+        ({"input": {"path": "nothing://here"}}, "[input] path: 'nothing://here' cannot be listed"),
+    ],
+)
+def test_a_plan_finds(tables, corpus, change, mistake):
+    changed = {key: value.format(corpus=corpus) if isinstance(value, str) else value for key, value in change.items()}
+    changed["input"] = tables["input"] | changed.get("input", {})
+    with pytest.raises(ConfigError) as caught:
+        execute(tables | changed)
+    assert mistake.format(corpus=corpus) in str(caught.value)
+
+
+def test_a_corpus_without_a_text_is_reconciled_and_has_no_tiers(tables, corpus):
+    for file in corpus.iterdir():
+        write_jsonl(file, [{"id": "1", "text": ""}, {"id": "2", "text": " "}])
+    done = execute(tables)
+    assert done.code == 1
+    assert "rows: 24 read = 0 ok + 24 blank" in done.text
+    assert "No document was scored" in done.text
+    assert "edu: no cuts can be found" in done.text
+
+
+def test_a_device_that_is_not_there_is_one_sentence(tables, tmp_path):
+    done = call(tables, tmp_path / "config.json", "scoring.device=cuda")
+    assert done.returncode == 2
+    assert "The classifiers cannot be loaded on 'cuda'" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_rows_are_counted_again_by_a_tokenizer_of_other_content_and_not_by_one_elsewhere(tables, models, tmp_path):
+    folder = shutil.copytree(models["edu"]["model"], tmp_path / "tokenizer")
+    execute(tables | {"tokens": {"count_tokenizer": models["edu"]["model"]}})
+    counting = tables | {"tokens": {"count_tokenizer": str(folder)}}
+    assert execute(counting).plan.missing.tasks == ()
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    tokenizer["normalizer"] = {"type": "Lowercase"}
+    file.write_text(json.dumps(tokenizer))
+    assert len(execute(counting).plan.missing.tasks) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("tokenizer.json", "{"), ("tokenizer_config.json", "[]"), ("config.json", "[]"), ("canary.json", "nonsense")],
+)
+def test_a_damaged_model_is_a_mistake_of_the_plan(tables, models, tmp_path, name, content):
+    folder = shutil.copytree(models["edu"]["model"], tmp_path / "damaged")
+    (folder / name).write_text(content)
+    with pytest.raises((ConfigError, ModelError), match=f"{name}: "):
+        execute(tables | {"classifier": [models["edu"] | {"model": str(folder)}]})
+
+
+def test_a_damaged_config_of_the_run_is_written_anew(tables):
+    folder = execute(tables).folder
+    (folder / "config.json").write_text("{")
+    assert execute(tables).code == 0
+    assert json.loads((folder / "config.json").read_text())["output"] == str(folder)
