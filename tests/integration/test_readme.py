@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-INSTALLS = ("git clone", "make ")  # continuous integration does these
+INSTALLS = ("git clone", "make ", "source ")  # continuous integration does these
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
