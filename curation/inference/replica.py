@@ -107,7 +107,8 @@ class Replica:
         """The torch that computes here, for logs."""
         import torch
 
-        return f"torch {torch.__version__} on {self.spec.device}"
+        num_packed = sum(getattr(each.trunk, "is_packed", False) for each in self._passes)
+        return f"torch {torch.__version__} on {self.spec.device}, {num_packed} of {len(self._passes)} trunks packed"
 
     def __call__(self, texts: Sequence[str | None]) -> dict[str, NDArray[Any]]:
         """The columns of all classifiers, each as long as `texts` and in their order.

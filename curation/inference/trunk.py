@@ -12,19 +12,37 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
 
 from curation.core.errors import ModelError
+from curation.inference import packing
 from curation.inference.weights import model_config, trunk_digests, weight_files
 
 
 class Trunk:
-    """Token ids → last hidden states, in float32, without gradients."""
+    """Token ids → last hidden states, in float32, without gradients.
 
-    def __init__(self, model: torch.nn.Module, device: str) -> None:
+    It runs packed where the model can (`is_packed`): no padding is computed, and a text does not feel its neighbours.
+    """
+
+    def __init__(self, model: Any, device: str) -> None:
+        with quiet():
+            # elsewhere than on CPUs, attention text by text costs more than padding does
+            self._first = packing.first_position(model) if device == "cpu" else None
         self.model = model.to(device)
         self.device = device
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether texts run without padding."""
+        return self._first is not None
+
     def __call__(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """hidden_BTD of padded ids and their mask (1 for a token, 0 for padding)."""
-        hidden_BTD: Tensor = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+        """hidden_BTD of ids padded on the right and their mask: 1 for a token, 0 for padding, whose states are void."""
+        lengths = mask_BT.sum(1).tolist()
+        if self._first is None or not all(lengths):
+            return self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state  # type: ignore[no-any-return]
+        is_token_BT = mask_BT.bool()
+        hidden_TD = packing.run(self.model, ids_BT[is_token_BT], lengths, self._first)
+        hidden_BTD = hidden_TD.new_zeros(*ids_BT.shape, hidden_TD.shape[-1])
+        hidden_BTD[is_token_BT] = hidden_TD
         return hidden_BTD
 
 

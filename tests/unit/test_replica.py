@@ -275,4 +275,6 @@ def test_settings_below_one_are_refused(setting):
 
 
 def test_the_build_names_torch_and_the_device(models):
-    assert load_replica([encoder(models, "edu")], ScoringSpec()).build == f"torch {torch.__version__} on cpu"
+    assert load_replica([encoder(models, "edu")], ScoringSpec()).build == (
+        f"torch {torch.__version__} on cpu, 1 of 1 trunks packed"
+    )
