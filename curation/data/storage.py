@@ -177,7 +177,7 @@ def why_not_writable(url: str) -> str | None:
     fs, path = filesystem(url)
     if not isinstance(fs, LocalFileSystem):
         return None
-    place = next(each for each in (Path(path), *Path(path).parents) if each.exists())
+    place = _nearest(path)
     if not place.is_dir():
         return f"{place} is a file"
     return None if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written"
@@ -188,7 +188,7 @@ def free_bytes(url: str) -> int | None:
     fs, path = filesystem(url)
     if not isinstance(fs, LocalFileSystem):
         return None
-    place = next(each for each in (Path(path), *Path(path).parents) if each.exists())
+    place = _nearest(path)
     return shutil.disk_usage(place).free
 
 
@@ -227,6 +227,11 @@ def _commit(fs: Any, file: BinaryIO, path: str) -> None:
     os.fsync(file.fileno())
     Path(file.name).replace(path)
     _sync_folder(Path(path).parent)
+
+
+def _nearest(path: str) -> Path:
+    """The path itself or the first above it that is there."""
+    return next(each for each in (Path(path), *Path(path).parents) if each.exists())
 
 
 def _scratch_folder(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from run_files import contents
 
 from curation import config
 from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
@@ -17,12 +18,6 @@ from curation.execution.run import run
 FOLDER = Path(__file__).parent / "format-1"
 LAYOUT = Layout(str(FOLDER / "run"))
 SHARD = "a.jsonl"
-
-
-def bytes_of(folder):
-    kept = ("rows", "scores", "tierings", "documents", "quarantine")
-    files = (path for top in kept for path in (folder / top).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture
@@ -40,7 +35,7 @@ def test_the_same_command_on_it_has_nothing_to_do(settings):
     plan = make_plan(settings)
     assert plan.missing.tasks == ()
     assert run(plan, Console(quiet=True)) == 0
-    assert bytes_of(Path(settings.output)) == bytes_of(FOLDER / "run")
+    assert contents(Path(settings.output)) == contents(FOLDER / "run")
 
 
 def test_a_classifier_can_be_added_to_it(settings):

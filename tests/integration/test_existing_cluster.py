@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import command, contents, documents, execute, wait_until, write_jsonl
+from conftest import command, documents, execute, wait_until, write_jsonl
+from run_files import contents
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster import ClusterSpec, connect

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import call, change_weights, contents, execute, write_jsonl
+from conftest import call, change_weights, execute, write_jsonl
+from run_files import contents
 
 from curation.core.errors import ConfigError, ModelError
 

@@ -8,7 +8,8 @@ import time
 
 import psutil
 import pytest
-from conftest import SENTENCES, call, command, contents, documents, execute, write_jsonl
+from conftest import SENTENCES, call, command, documents, execute, write_jsonl
+from run_files import contents
 
 WAIT_S = 240
 

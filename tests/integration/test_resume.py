@@ -4,7 +4,8 @@ import gzip
 import json
 import os
 
-from conftest import contents, documents, execute, write_jsonl
+from conftest import documents, execute, write_jsonl
+from run_files import contents
 
 from curation.data.sidecar import read_record
 

@@ -3,7 +3,8 @@
 import json
 
 import pyarrow.parquet as pq
-from conftest import contents, execute
+from conftest import execute
+from run_files import contents
 
 
 def test_a_run_scores_every_document_and_tiers_it(tables):

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from run_files import contents
 
 from curation import classifiers, config
 from curation.execution import spec
 from curation.execution.plan import make_plan
 from curation.execution.run import run
 
-KEPT = ("rows", "scores", "tierings", "documents", "quarantine")
 BODIES = {
     "a": [("1", "water moves to the sea", "en", 1), ("2", "", "en", 2), ("3", "buy shoes now", "de", 3)],
     "b": [("1", "plants need light", "de", 4), ("2", "click to win a prize", "en", 5), ("3", None, "en", 6)],
@@ -64,11 +64,6 @@ def perform(model, client):
         return run(plan, Console(quiet=True), prune=True)
 
     return perform
-
-
-def contents(folder):
-    files = (path for top in KEPT for path in (folder / top).rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
