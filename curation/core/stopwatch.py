@@ -3,8 +3,11 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 _running = threading.local()
 
@@ -21,10 +24,15 @@ class Stopwatch:
         self._what: str | None = None
         self._since = 0.0
 
+    @staticmethod
+    def of_this_thread() -> "Stopwatch | None":
+        """The one that is running here."""
+        return getattr(_running, "stopwatch", None)
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Time this thread while the block runs."""
-        before = getattr(_running, "stopwatch", None)
+        before = self.of_this_thread()
         _running.stopwatch = self
         self.switch("other")
         try:
@@ -58,10 +66,22 @@ class Stopwatch:
                 self._seconds[what] -= value
 
 
+def timed(what: str, items: Iterable[Item]) -> Iterator[Item]:
+    """The items, with the time that making them takes counted for `what`."""
+    iterator = iter(items)
+    while True:
+        with spent(what):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
+
+
 @contextmanager
 def spent(what: str) -> Iterator[None]:
     """Count the time of the block for `what`, where a stopwatch runs in this thread."""
-    stopwatch: Stopwatch | None = getattr(_running, "stopwatch", None)
+    stopwatch = Stopwatch.of_this_thread()
     if stopwatch is None:
         yield
         return
