@@ -138,11 +138,13 @@ class Replica:
 
     @property
     def build(self) -> str:
-        """The torch that computes here, for logs."""
+        """The torch that computes here and what makes the ids, for logs."""
         import torch
 
         num_packed = sum(getattr(each.trunk, "is_packed", False) for each in self._passes)
-        return f"torch {torch.__version__} on {self.spec.device}, {num_packed} of {len(self._passes)} trunks packed"
+        packed = f"{num_packed} of {len(self._passes)} trunks packed"
+        ids = sorted({f"ids by {each.how}" for each in self._tokenizers.values()})
+        return "; ".join([f"torch {torch.__version__} on {self.spec.device}, {packed}", *ids])
 
     def __call__(self, texts: Sequence[str | None]) -> dict[str, NDArray[Any]]:
         """The columns of all classifiers, each as long as `texts` and in their order.

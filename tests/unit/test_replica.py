@@ -15,6 +15,7 @@ from curation.classifiers.fasttext import FastText
 from curation.core.classifier import Canary
 from curation.core.errors import ColumnError, ConfigError, ModelError
 from curation.inference.replica import ScoringSpec, Tally, groups, load_replica, replica_for
+from curation.inference.tokens import Tokenizer
 
 TEXTS = [
     "the river",
@@ -295,7 +296,7 @@ def test_settings_that_make_no_sense_are_refused(settings, mistake):
         ScoringSpec(**settings)
 
 
-def test_the_build_names_torch_and_the_device(models):
+def test_the_build_names_torch_and_the_device_and_what_makes_the_ids(models):
     assert load_replica([encoder(models, "edu")], ScoringSpec()).build == (
-        f"torch {torch.__version__} on cpu, 1 of 1 trunks packed"
+        f"torch {torch.__version__} on cpu, 1 of 1 trunks packed; ids by {Tokenizer(models / 'edu').how}"
     )
