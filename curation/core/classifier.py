@@ -71,6 +71,9 @@ class Classifier(ABC):
     name: str
     """Names its score column, its folder under scores/ and its line in every table."""
 
+    precision: str = ""
+    """How it computes, where it can in several ways: a `Precision`, or "auto", which a run replaces by one."""
+
     highest: ClassVar[float] = math.inf
     """The highest score that its model can mean; a score above it is kept as it is, and counted."""
 

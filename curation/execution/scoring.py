@@ -80,7 +80,8 @@ def score_shard(task: ScoreTask) -> ShardDone:
         with spent("load"):
             replica = _replica(task.spec, task.pinned)
         replica.take_tallies()  # what a failed attempt left behind
-        sidecars = _Sidecars(task, stack)
+        with spent("write"):
+            sidecars = _Sidecars(task, stack)
         reader = read(task.shard, task.spec.input)
         with Behind() as behind, closing(ahead(_prepared(task, replica, reader))) as partitions:
             for partition in partitions:

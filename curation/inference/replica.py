@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from curation.core.classifier import Classifier, EncoderParts, Scorer
 from curation.core.errors import ColumnError, ConfigError, ModelError
+from curation.core.fingerprint import fingerprint
 from curation.core.stopwatch import spent
+from curation.inference.budget import find_budget, usual_budget
 from curation.inference.chunks import Chunks
 from curation.inference.forward import forward
 from curation.inference.groups import Groups, Pass, groups, passes
@@ -62,7 +64,7 @@ class ScoringSpec:
     @property
     def budget(self) -> int:
         """The token budget, or what stands for 0."""
-        return self.token_budget or (2048 if self.device == "cpu" else 32768)
+        return self.token_budget or usual_budget(self.device)
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,16 @@ class Replica:
             for name, dtype in self.schema.items()
         }
 
+    def find_budget(self) -> int:
+        """The token budget with which the trunks run fastest here, from some seconds of probes or from memory."""
+        if not self._passes:
+            return self.spec.budget
+        about = [each.about for each in self._passes]
+        facts = [[each.trunk, each.precision, each.max_tokens] for each in about]
+        identity = fingerprint([facts, self.build, self.spec.compute_threads])
+        trunks = [each.trunk for each in self._passes]
+        return find_budget(trunks, max(each.max_tokens for each in about), self.spec.device, identity)
+
     def take_tallies(self) -> dict[str, Tally]:
         """What each classifier has scored since the last call, by name."""
         with self._computing:
@@ -288,6 +300,13 @@ def schema_of(classifiers: Sequence[Classifier]) -> dict[str, str]:
             raise ColumnError(f"The classifier {each.name!r} gives {twice}, as one before it does; rename one of them.")
         schema.update(each.columns)
     return schema
+
+
+def is_fast_here(device: str) -> bool:
+    """Whether a device multiplies 16 bits faster than 32."""
+    from curation.inference import precision
+
+    return precision.is_fast_here(device)
 
 
 def prepare_torch(spec: ScoringSpec) -> None:

@@ -62,7 +62,7 @@ class StandIn:
     encode_batch: object
 
     @property
-    def Tokenizer(self):  # noqa: N802 - its name there
+    def Tokenizer(self):
         return self
 
     def from_json(self, text):
