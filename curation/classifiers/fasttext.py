@@ -97,6 +97,11 @@ class FastText(Classifier):
         """The label."""
         return {"label": self.label}
 
+    @property
+    def host_bytes(self) -> int:
+        """The size of its file: the binding reads all of it into each process. Raises ModelError."""
+        return self._file().stat().st_size
+
     def canary(self) -> Canary | None:
         """The canary.json beside the model, where it was measured with this label."""
         return read_canary(self._file().parent, self.reading)

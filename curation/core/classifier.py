@@ -115,6 +115,11 @@ class Classifier(ABC):
         """The settings, as JSON, that make one model's files give other scores; a canary was measured with some."""
         return {}
 
+    @property
+    def host_bytes(self) -> int:
+        """About what it takes of the memory of each worker process, beside the device's; 0 for not worth saying."""
+        return 0
+
     def canary(self) -> Canary | None:
         """The texts that a replica must reproduce before it scores; None when there are none for its reading."""
         return None

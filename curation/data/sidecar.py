@@ -152,9 +152,9 @@ def _record(footer: pq.FileMetaData, url: str) -> Record:
 
 
 def _array(values: Any, field: pa.Field) -> pa.Array | pa.ChunkedArray:
-    """One column in the type of the schema; a missing value becomes null."""
+    """One column in the type of the schema; a missing value, NaN too, becomes null."""
     is_arrow = isinstance(values, pa.Array | pa.ChunkedArray)
-    array = values.cast(field.type) if is_arrow else pa.array(values, field.type)
+    array = values.cast(field.type) if is_arrow else pa.array(values, field.type, from_pandas=True)
     if array.null_count and not field.nullable:
         raise ValueError(f"the column {field.name!r} has {array.null_count} missing values and may have none.")
     return array

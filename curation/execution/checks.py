@@ -3,12 +3,19 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import psutil
+
 from curation.core.errors import CurationError
 from curation.data import storage
 from curation.data.inputs import Found
 from curation.execution.spec import Pinned, RunSpec
 from curation.stages.bucket import bucket_column
 
+_WORTH_SAYING_BYTES = 500_000_000
+_FEWER = (
+    "Where that is too much, run fewer workers with more threads each (cluster.workers, scoring.compute_threads), or "
+    "quantise the model (a .ftz of fastText is some hundred times smaller, and another classifier)."
+)
 _OUTPUT_SHARE = 0.05  # rows and scores beside the input's bytes; measured on web text: 0.02 to 0.04
 
 
@@ -34,6 +41,22 @@ def tokens(spec: RunSpec) -> Iterator[str]:
         spec.tokens.identity()
     except CurationError as error:
         yield f"tokens.count_tokenizer: {error}"
+
+
+def memory(spec: RunSpec, pinned: Sequence[Pinned]) -> Iterator[str]:
+    """What the models that every worker process holds by itself take of this machine's memory, if it is much."""
+    sizes = {each.name: size for each in pinned if (size := each.classifier.host_bytes) >= _WORTH_SAYING_BYTES}
+    if not sizes:
+        return
+    named = " and ".join(f"{name} takes {size / 1e9:.1f} GB" for name, size in sizes.items())
+    if spec.cluster.kind != "cpu":
+        yield f"{named} in every worker process. {_FEWER}"
+        return
+    needed, there = sum(sizes.values()) * spec.cluster.num_workers, psutil.virtual_memory().total
+    yield (
+        f"{named} in each of {spec.cluster.num_workers} workers, together {needed / 1e9:.1f} of this machine's "
+        f"{there / 1e9:.1f} GB. {_FEWER}"
+    )
 
 
 def output(spec: RunSpec, found: Found) -> Iterator[str]:

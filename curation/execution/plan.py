@@ -142,7 +142,7 @@ def make_plan(spec: RunSpec) -> Plan:
         groups=tuple(groups(spec.classifier).lines()),
         missing=missing,
         frozen=frozen,
-        notes=(*seen.notes, *_notes(spec, frozen), *_kept_notes(spec, former)),
+        notes=(*seen.notes, *_notes(spec, frozen), *checks.memory(spec, pinned), *_kept_notes(spec, former)),
     )
 
 

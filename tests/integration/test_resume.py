@@ -230,5 +230,5 @@ def test_a_former_folder_of_the_same_model_is_no_change_of_it(tables, corpus):
 def test_settings_that_are_kept_for_what_is_done_are_said(tables):
     execute(tables)
     done = execute(tables, "token_budget=1024", "shard_bytes=1MB")
-    assert "scoring.token_budget was 4096 so far and is 1024 now" in done.text
+    assert "scoring.token_budget was 2048 so far and is 1024 now" in done.text
     assert "input.shard_bytes was 134217728 so far" in done.text

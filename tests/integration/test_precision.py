@@ -1,0 +1,150 @@
+"""A run chooses its precisions once, from a certificate measured on its own documents, and keeps them."""
+
+import json
+
+import pytest
+from conftest import execute
+
+from curation.calibration import certificate
+from curation.core.errors import ConfigError
+from curation.execution import certifying, precision, settling
+from curation.execution.certifying import SampleTask, score_sample
+from curation.execution.plan import make_plan
+from curation.execution.resume import divide
+
+
+@pytest.fixture
+def measuring(monkeypatch, tables):
+    """Even this small corpus is worth measuring; its tables."""
+    monkeypatch.setattr(precision, "_BYTES_PER_SAMPLED", 100)
+    monkeypatch.setattr(precision, "FEWEST", 10)
+    return tables
+
+
+@pytest.fixture
+def accepting(monkeypatch):
+    """A function that sets the share of documents that may be moved."""
+    return lambda share: monkeypatch.setattr(certificate, "MOST_MOVED_SHARE", share)
+
+
+def choices(run):
+    content = json.loads((run.folder / "precision.json").read_text())
+    return {each["why"]: each for each in content["classifiers"].values()}
+
+
+def chosen(run):
+    return json.loads((run.folder / "config.json").read_text())["classifier"][0]["precision"]
+
+
+def test_fast_is_chosen_where_its_certificate_is_good_and_kept(measuring, accepting, monkeypatch):
+    accepting(1.0)
+    first = execute(measuring)
+    assert (first.code, chosen(first)) == (0, "fast")
+    found = choices(first)["its certificate is good enough"]["certificate"]
+    assert found["num_documents"] == 240
+    assert 0 < found["mean_moved"] < found["max_moved"] < 0.1
+    assert found["spearman"] > 0.99
+    assert "precision of tiny: fast" not in first.text
+    assert "precision of edu: fast (its certificate is good enough; on 240 documents" in first.text
+
+    accepting(-1.0)
+    monkeypatch.setattr(settling, "measure", lambda *_: pytest.fail("measured again"))
+    again = execute(measuring)
+    assert (again.code, chosen(again), len(again.plan.missing.tasks)) == (0, "fast", 0)
+    assert "precision of edu: fast (its certificate is good enough" in "\n".join(again.plan.lines())
+
+
+def test_exact_is_chosen_where_fast_moves_too_many(measuring, accepting):
+    accepting(-1.0)
+    run = execute(measuring)
+    assert (run.code, chosen(run)) == (0, "exact")
+    assert choices(run)["fast moves too many documents"]["certificate"]["num_documents"] == 240
+
+
+def test_a_plan_says_that_nothing_is_measured_yet(measuring):
+    plan = make_plan(execute(measuring, "max_failures=3").plan.asked)
+    assert "precision of edu: not measured yet" not in "\n".join(plan.lines())
+    fresh = execute(measuring, f"output={measuring['output']}-fresh").text
+    assert "precision of edu: not measured yet; measured before the first shard" in fresh
+    assert "token budget: measured before the first shard" in fresh
+
+
+def test_a_small_input_is_scored_exactly_without_measuring(tables):
+    run = execute(tables)
+    assert (run.code, chosen(run)) == (0, "exact")
+    assert choices(run).keys() == {"the input is too small to be worth measuring"}
+
+
+def test_what_was_asked_for_is_done_and_measured_all_the_same(tables):
+    run = execute(tables, "classifier.edu.precision=bfloat16")
+    assert (run.code, chosen(run)) == (0, "bfloat16")
+    assert run.plan.precisions["edu"] is None
+    report = json.loads((run.folder / "report" / "report.json").read_text())
+    assert report["precision"]["edu"]["why"] == "asked for"
+    assert report["precision"]["edu"]["certificate"]["num_documents"] > 100
+
+
+def test_another_precision_is_another_folder_of_scores(tables):
+    execute(tables)
+    run = execute(tables, "classifier.edu.precision=fast")
+    assert run.code == 0
+    assert len(list((run.folder / "scores").glob("edu-*"))) == 2
+    assert "fingerprint of edu changed from" in run.text
+
+
+def test_frozen_thresholds_choose_the_precision_that_they_were_found_in(measuring, accepting):
+    accepting(1.0)
+    first = execute(measuring)
+    thresholds = first.folder / "tierings" / "default" / "thresholds.json"
+    run = execute(measuring, f"tiering.thresholds={thresholds}", f"output={measuring['output']}-frozen")
+    assert (run.code, chosen(run)) == (0, "fast")
+    assert "precision of edu: fast (the frozen thresholds were found in it)" in run.text
+
+
+def test_the_token_budget_is_measured_once_and_kept(measuring, monkeypatch):
+    first = execute(measuring)
+    budget = json.loads((first.folder / "config.json").read_text())["scoring"]["token_budget"]
+    assert f"token budget: {budget}" in first.text
+    monkeypatch.setattr(settling, "_measured_budget", lambda *_: pytest.fail("measured again"))
+    assert execute(measuring).plan.spec.scoring.token_budget == budget
+
+
+def test_a_classifier_that_is_added_is_measured_alone(measuring, models, accepting):
+    accepting(1.0)
+    execute(measuring)
+    accepting(-1.0)
+    measuring["classifier"].append(models["other"])
+    run = execute(measuring)
+    assert run.code == 0
+    assert {name: choice.precision for name, choice in make_plan(run.plan.asked).precisions.items()} == {
+        "edu": "fast",
+        "other": "exact",
+    }
+
+
+def sample_of(tables, **settings):
+    plan = make_plan(execute(tables).plan.asked)
+    shards = divide(plan.layout, plan.found.files, plan.spec.input).shards
+    return SampleTask(plan.asked, shards, settings.get("num_each", 3), ("edu",))
+
+
+def test_a_sample_is_the_same_every_time_and_as_large_as_asked(tables):
+    task = sample_of(tables)
+    first, second = score_sample(task), score_sample(task)
+    assert len(first.weights) == 3 * len(task.shards)
+    assert first.exact["edu"].tolist() == second.exact["edu"].tolist()
+    assert first.exact.keys() == {"edu", "keep"}
+    assert first.cheap.keys() == {"edu"}
+
+
+def test_a_processor_that_gains_nothing_from_16_bits_scores_exactly(tables, monkeypatch):
+    task = sample_of(tables)
+    monkeypatch.setattr(certifying, "is_fast_here", lambda _device: False)
+    assert score_sample(task).why_not == "this processor multiplies 16 bits no faster than 32"
+
+
+def test_a_damaged_file_of_choices_is_a_mistake_of_the_plan(tables):
+    run = execute(tables)
+    (run.folder / "precision.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"precision\.json: is damaged .* Restore it, or remove it"):
+        make_plan(run.plan.asked)
