@@ -1,6 +1,7 @@
 """The precision certificate of a run, measured on the workers: the same documents scored exactly and cheaply."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from curation.calibration.certificate import Certificate, certify, sample_cuts
 from curation.calibration.thresholds import ClassifierThresholds, Thresholds
 from curation.core import frames
 from curation.core.classifier import Classifier
-from curation.core.errors import ModelError, ShardError
-from curation.data.reader import read
+from curation.core.errors import CurationError, ModelError, ShardError
+from curation.data.reader import Partition, read
 from curation.data.shards import Shard
 from curation.execution.plan import Plan
 from curation.execution.precision import AUTO, EXACT, FAST, Choice, in_precision
@@ -100,7 +101,7 @@ def _documents(task: SampleTask) -> tuple[list[str | None], NDArray[Any]]:
     texts: list[str | None] = []
     weights: list[NDArray[Any]] = [np.empty(0, np.int64)]
     for shard in task.shards:
-        for partition in islice(read(shard, spec.input), 1):
+        for partition in _first_partition(shard, spec):
             ok = partition.frame[partition.frame["state"] == "ok"]
             places = np.random.default_rng([SEED, _lot(shard)]).permutation(len(ok))[: task.num_each]
             drawn = ok.iloc[np.sort(places)]
@@ -108,6 +109,12 @@ def _documents(task: SampleTask) -> tuple[list[str | None], NDArray[Any]]:
             texts += frames.texts(drawn, "text")
             weights.append(drawn.assign(n_tokens=num_tokens)[column].to_numpy() if column else np.ones(len(drawn)))
     return texts, np.concatenate(weights).astype(np.int64)
+
+
+def _first_partition(shard: Shard, spec: RunSpec) -> Iterator[Partition]:
+    """One partition, or none of a shard that cannot be read: it fails where it is scored, and is told there."""
+    with suppress(CurationError):
+        yield from islice(read(shard, spec.input), 1)
 
 
 def _lot(shard: Shard) -> int:

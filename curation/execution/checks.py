@@ -52,10 +52,10 @@ def memory(spec: RunSpec, pinned: Sequence[Pinned]) -> Iterator[str]:
     if spec.cluster.kind != "cpu":
         yield f"{named} in every worker process. {_FEWER}"
         return
-    needed, there = sum(sizes.values()) * spec.cluster.num_workers, psutil.virtual_memory().total
+    num_workers = spec.cluster.num_workers(spec.scoring.compute_threads)
+    together, there = sum(sizes.values()) * num_workers / 1e9, psutil.virtual_memory().total / 1e9
     yield (
-        f"{named} in each of {spec.cluster.num_workers} workers, together {needed / 1e9:.1f} of this machine's "
-        f"{there / 1e9:.1f} GB. {_FEWER}"
+        f"{named} in each of {num_workers} workers, together {together:.1f} of this machine's {there:.1f} GB. {_FEWER}"
     )
 
 

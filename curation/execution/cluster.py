@@ -26,7 +26,8 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 class ClusterSpec:
     """The ``[cluster]`` table.
 
-    ``cpu`` starts worker processes on this machine, `workers` of them (0: one for each core) with `memory_bytes` each
+    ``cpu`` starts worker processes on this machine, `workers` of them (0: one for each core, or for as many cores as
+    have scoring.compute_threads) with `memory_bytes` each
     (0: an equal share of the machine's). ``existing`` uses a scheduler by `address` or `scheduler_file`, and leaves it
     running.
     """
@@ -53,10 +54,9 @@ class ClusterSpec:
             found.append(f"cluster.scheduler_file: {self.scheduler_file} does not exist; is the scheduler up?")
         return found
 
-    @property
-    def num_workers(self) -> int:
-        """The worker processes that ``cpu`` starts."""
-        return self.workers or cores()
+    def num_workers(self, compute_threads: int) -> int:
+        """The worker processes that ``cpu`` starts: by default as many as have cores for their threads."""
+        return self.workers or max(1, cores() // compute_threads)
 
 
 def cores() -> int:
@@ -94,7 +94,7 @@ def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
     }
     with tempfile.TemporaryDirectory(prefix="curation-") as scratch, dask.config.set(settings):
         cluster = LocalCluster(
-            n_workers=spec.num_workers,
+            n_workers=spec.num_workers(compute_threads),
             threads_per_worker=1,
             memory_limit=spec.memory_bytes or "auto",
             dashboard_address=":0",  # two runs on one machine must not quarrel about a port

@@ -40,7 +40,7 @@ class Choice:
 
 
 Choices = Mapping[str, Choice]
-"""Choices by the fingerprint that a classifier has in exact precision."""
+"""Choices by the fingerprint of the classifier as it was asked for; where it was left open, that of exact precision."""
 
 
 def read_choices(layout: Layout) -> Choices:
@@ -70,11 +70,6 @@ def in_precision(classifier: Classifier, precision: str) -> Classifier:
     return cast("Classifier", replace(cast("Any", classifier), precision=precision))
 
 
-def key_of(classifier: Classifier) -> str:
-    """What a choice is kept under. Raises ModelError when the model is not there."""
-    return in_precision(classifier, EXACT).fingerprint()
-
-
 def known_choice(
     classifier: Classifier, choices: Choices, thresholds: Thresholds | None, num_bytes: int
 ) -> Choice | None:
@@ -82,13 +77,12 @@ def known_choice(
 
     `thresholds` are frozen ones, which belong to the precision that they were found in; `num_bytes` is the whole input.
     """
-    chosen = choices.get(key_of(classifier))
     if classifier.precision == EXACT:
         return Choice(EXACT, "asked for")
     if classifier.precision != AUTO:
-        is_measured = chosen is not None and chosen.precision == classifier.precision
-        return Choice(classifier.precision, "asked for", chosen.certificate) if chosen and is_measured else None
-    if chosen is not None:
+        certificate = _certificate(classifier, choices)
+        return Choice(classifier.precision, "asked for", certificate) if certificate else None
+    if (chosen := choices.get(classifier.fingerprint())) is not None:
         return chosen
     if found_in := _precision_of(classifier, thresholds):
         return Choice(found_in, "the frozen thresholds were found in it")
@@ -107,6 +101,15 @@ def lines(classifiers: Mapping[str, Choice | None]) -> Iterator[str]:
     """The choices for people."""
     for name, choice in classifiers.items():
         yield f"precision of {name}: {choice or 'not measured yet; measured before the first shard'}"
+
+
+def _certificate(classifier: Classifier, choices: Choices) -> Certificate | None:
+    """What was measured of the precision that is asked for, then or when it was left open."""
+    for key in (classifier.fingerprint(), in_precision(classifier, EXACT).fingerprint()):
+        chosen = choices.get(key)
+        if chosen is not None and chosen.precision == classifier.precision:
+            return chosen.certificate
+    return None
 
 
 def _precision_of(classifier: Classifier, thresholds: Thresholds | None) -> str:

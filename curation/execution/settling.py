@@ -61,7 +61,7 @@ def _measured_budget(client: "Client", spec: RunSpec) -> int:
 def _kept(spec: RunSpec, made: dict[str, Choice]) -> Choices:
     """What is to be found again by the next run: all that was not plainly asked for, and every certificate."""
     return {
-        precision.key_of(each): choice
+        each.fingerprint(): choice
         for each in spec.classifier
         if (choice := made.get(each.name)) and (each.precision == AUTO or choice.precision != EXACT)
     }

@@ -15,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from curation.core.stopwatch import spent
 from curation.inference.batches import Batch
 
 NAME = "curation_packed"
@@ -45,7 +46,10 @@ def run(model: Any, batch: Batch, first: int, device: str, *, num_texts: int = 0
 
 def on_device(tensor: Tensor, device: str) -> Tensor:
     """A tensor of this process on a device; the copy to a GPU is not waited for."""
-    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+    if device == "cpu":
+        return tensor
+    with spent("copy"):
+        return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def first_position(model: Any) -> int | None:

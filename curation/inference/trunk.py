@@ -94,13 +94,13 @@ class Trunk:
             return self._padded(batch)
 
     def _padded(self, batch: Batch) -> States:
-        ids_BT, mask_BT = (torch.from_numpy(each).to(self.device) for each in batch.padded())
+        ids_BT, mask_BT = (packing.on_device(torch.from_numpy(each), self.device) for each in batch.padded())
         hidden_BTD = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
         return self._states(hidden_BTD[mask_BT.bool()], batch.ids, tuple(batch.lengths.tolist()), batch.pad)
 
     def _states(self, hidden_TD: Tensor, ids: Any, lengths: tuple[int, ...], pad: int) -> States:
         hidden_TD = hidden_TD if self.precision == "bfloat16" else hidden_TD.float()
-        return States(hidden_TD, torch.from_numpy(ids).to(self.device), lengths, pad)
+        return States(hidden_TD, packing.on_device(torch.from_numpy(ids), self.device), lengths, pad)
 
     def _why_not(self) -> str:
         """Why a model of an unusual architecture does not compute in 16 bits; "" when it does."""

@@ -148,3 +148,27 @@ def test_a_damaged_file_of_choices_is_a_mistake_of_the_plan(tables):
     (run.folder / "precision.json").write_text("{")
     with pytest.raises(ConfigError, match=r"precision\.json: is damaged .* Restore it, or remove it"):
         make_plan(run.plan.asked)
+
+
+def test_what_is_asked_for_once_is_not_what_was_left_open(measuring, accepting):
+    accepting(-1.0)
+    execute(measuring)
+    execute(measuring, "classifier.edu.precision=fast")
+    assert execute(measuring).plan.precisions["edu"].precision == "exact"
+
+
+def test_the_config_of_a_run_asks_for_what_was_chosen_and_is_not_measured_again(measuring, accepting, monkeypatch):
+    accepting(1.0)
+    first = execute(measuring)
+    monkeypatch.setattr(settling, "measure", lambda *_: pytest.fail("measured again"))
+    again = execute(json.loads((first.folder / "config.json").read_text()))
+    assert len(again.plan.missing.tasks) == 0
+    assert str(again.plan.precisions["edu"]).startswith("fast (asked for; on 240 documents")
+
+
+def test_a_shard_that_cannot_be_read_is_no_obstacle(measuring, corpus):
+    (corpus / "broken.jsonl.gz").write_bytes(b"no gzip")
+    run = execute(measuring)
+    assert run.code == 1
+    assert "broken.jsonl.gz" in run.text
+    assert {each["certificate"]["num_documents"] for each in choices(run).values()} == {240}
