@@ -128,10 +128,12 @@ class _Run:
         self.failed: dict[str, str] = {}
         self.scored_now: Counter[str] = Counter()
         self.times = Times({})
+        self.builds: Mapping[str, str] = {}
 
     def carry_out(self) -> int:
         if self.plan.missing.tasks:
-            self.times = Times(self._warm())
+            self.builds = self._warm()
+            self.times = Times(self.builds)
             start = time.monotonic()
             self._score()
             self.times.wall_s = time.monotonic() - start
@@ -154,7 +156,7 @@ class _Run:
                 found.problems.append(str(error))
             if self.stopping():
                 return self._stopped()
-        summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, len(waiting))
+        summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, self.builds, len(waiting))
         summary.write(tiers)
         summary.say(self.console, tiers)
         return INCOMPLETE if self.failed or waiting or found.problems else RECONCILED

@@ -27,7 +27,8 @@ _WORTH_SAYING = {
 class Summary:
     """The end of a run, in words and in JSON.
 
-    `num_waiting` shards have no complete scores. `times` are those of scoring.
+    `num_waiting` shards have no complete scores. `times` are those of scoring, `builds` what
+    computes on each worker.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Summary:
     failed: Mapping[str, str]
     scored_now: Counter[str]
     times: Times
+    builds: Mapping[str, str]
     num_waiting: int
 
     def say(self, console: Console, tiers: Sequence[Mapping[str, Any]]) -> None:
@@ -58,6 +60,7 @@ class Summary:
             "token_budget": self.plan.spec.scoring.token_budget,
             "scoring_s": round(self.times.wall_s, 3),
             "times": self.times.report(),
+            "builds": dict(self.builds),
             "scored_now": dict(self.scored_now),
             "tokens": self.plan.spec.tokens.how,
         }
@@ -99,6 +102,7 @@ class Summary:
             rates = f"{documents / wall_s:,.1f} documents/s, {tokens / wall_s:,.0f} tokens/s"
             lines.append(f"scored now: {documents:,} documents in {wall_s:,.1f} s: {rates}")
             lines += self.times.lines()
+            lines += [f"{count:,} workers: {build}" for build, count in Counter(self.builds.values()).items()]
         else:
             lines.append("scored now: nothing, all scores were there")
         lines += [f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items()]
