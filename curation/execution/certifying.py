@@ -1,6 +1,6 @@
 """The precision certificate of a run, measured on the workers: the same documents scored exactly and cheaply."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +22,7 @@ from curation.execution.plan import Plan
 from curation.execution.precision import AUTO, EXACT, FAST, Choice, in_precision
 from curation.execution.spec import RunSpec
 from curation.execution.window import run_window
+from curation.inference.groups import groups
 from curation.inference.replica import is_fast_here, load_replica
 from curation.inference.tokens import count_tokens
 from curation.stages.bucket import Bucket, bucket_column
@@ -56,8 +57,8 @@ class Sample:
     why_not: str = ""
 
 
-def measure(client: "Client", plan: Plan, size: int) -> Mapping[str, Choice]:
-    """A choice for each classifier that the plan leaves open, by name.
+def measure(client: "Client", plan: Plan, size: int, stopping: Callable[[], bool]) -> Mapping[str, Choice]:
+    """A choice for each classifier that the plan leaves open, by name; none when `stopping()` turns true meanwhile.
 
     About `size` documents are drawn by a fixed seed: from the beginnings of at most 32 shards. Raises ShardError when
     they cannot be read or scored.
@@ -67,13 +68,12 @@ def measure(client: "Client", plan: Plan, size: int) -> Mapping[str, Choice]:
     num_each = -(-size // max(1, len(drawn)))
     parts = [tuple(drawn[number::num_tasks]) for number in range(num_tasks)]
     samples = []
-    for outcome in run_window(
-        client, score_sample, [SampleTask(plan.spec, part, num_each, plan.unmeasured) for part in parts]
-    ):
+    tasks = [SampleTask(plan.spec, part, num_each, plan.unmeasured) for part in parts]
+    for outcome in run_window(client, score_sample, tasks, stopping):
         if outcome.result is None:
             raise ShardError(f"The documents that precisions are measured on cannot be scored: {outcome.error}")
         samples.append(outcome.result)
-    return _choices(plan, samples)
+    return {} if stopping() else _choices(plan, samples)
 
 
 def score_sample(task: SampleTask) -> Sample:
@@ -144,21 +144,30 @@ def _choices(plan: Plan, samples: Sequence[Sample]) -> Mapping[str, Choice]:
     exact = {name: np.concatenate([sample.exact[name] for sample in samples]) for name in classifiers}
     cheap = exact | {name: np.concatenate([sample.cheap[name] for sample in samples]) for name in movable}
     buckets, tiers = zip(*(_opinions(plan, scores, weights) for scores in (exact, cheap)), strict=True)
-    return {
-        name: _decide(
-            classifier,
-            certify((exact[name], cheap[name]), tuple(each[bucket_column(name)] for each in buckets), tiers),
-        )
-        for name, classifier in movable.items()
-    }
+    return _decided(
+        movable,
+        {
+            name: certify((exact[name], cheap[name]), tuple(each[bucket_column(name)] for each in buckets), tiers)
+            for name in movable
+        },
+    )
 
 
-def _decide(classifier: Classifier, certificate: Certificate) -> Choice:
-    if classifier.precision != AUTO:
-        return Choice(classifier.precision, "asked for", certificate)
-    if certificate.is_good:
-        return Choice(FAST, "its certificate is good enough", certificate)
-    return Choice(EXACT, "fast moves too many documents", certificate)
+def _decided(classifiers: Mapping[str, Classifier], certificates: Mapping[str, Certificate]) -> dict[str, Choice]:
+    """What follows from the certificates; those that share a forward pass go on sharing it, all fast or all exact."""
+    found = {}
+    for each in groups(list(classifiers.values())).passes:
+        moved = [name for name in each.names if not certificates[name].is_good]
+        for name in each.names:
+            certificate = certificates[name]
+            if classifiers[name].precision != AUTO:
+                found[name] = Choice(classifiers[name].precision, "asked for", certificate)
+            elif not moved:
+                found[name] = Choice(FAST, "its certificate is good enough", certificate)
+            else:
+                whose = "" if name in moved else f" of {', '.join(moved)}, whose forward pass it shares"
+                found[name] = Choice(EXACT, f"fast moves too many documents{whose}", certificate)
+    return found
 
 
 def _asked(classifier: Classifier) -> str:

@@ -103,7 +103,9 @@ def _prune(plan: Plan, console: Console) -> None:
 
 def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stopping: Stopping, *, prune: bool) -> int:
     try:
-        plan = settle(plan, client, console)
+        plan = settle(plan, client, console, stopping)
+        if stopping():
+            return _stopped(console)
         layout = plan.layout
         storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
         write_shards(layout.shards, plan.shards)
@@ -115,6 +117,11 @@ def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stop
         log.event("error", message=str(error))
         console.print(str(error), highlight=False, markup=False)
         return INCOMPLETE
+
+
+def _stopped(console: Console) -> int:
+    console.print("Stopped; what was finished is kept. Run the same command again to go on.")
+    return STOPPED
 
 
 class _Run:
@@ -139,7 +146,7 @@ class _Run:
             self.times.wall_s = time.monotonic() - start
             self.log.event("times", **self.times.report())
         if self.stopping():
-            return self._stopped()
+            return _stopped(self.console)
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
         complete: list[ShardRecords] = []
         waiting: list[ShardRecords] = []
@@ -155,7 +162,7 @@ class _Run:
             except CalibrationError as error:
                 found.problems.append(str(error))
             if self.stopping():
-                return self._stopped()
+                return _stopped(self.console)
         summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, self.builds, len(waiting))
         summary.write(tiers)
         summary.say(self.console, tiers)
@@ -165,10 +172,6 @@ class _Run:
         return records.shard.name not in self.failed and is_complete(
             self.spec, records, self.plan.division, self.plan.pinned
         )
-
-    def _stopped(self) -> int:
-        self.console.print("Stopped; what was finished is kept. Run the same command again to go on.")
-        return STOPPED
 
     def _warm(self) -> Mapping[str, str]:
         """Load every worker's replica before the first shard, so that a bad checkpoint costs no shard.

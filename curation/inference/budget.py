@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curation.core.fingerprint import fingerprint
 from curation.inference.batches import Batch
 
 if TYPE_CHECKING:
@@ -32,11 +33,14 @@ def usual_budget(device: str) -> int:
 def find_budget(trunks: Sequence["Trunk"], max_tokens: int, device: str, identity: str) -> int:
     """The budget with which the trunks run fastest; the usual one where another is hardly better.
 
-    Remembered under `identity`, which is to name all that it depends on, in the user's cache. Takes some seconds.
+    Remembered in the user's cache under `identity`, which is to name all that it depends on beside the device. Takes
+    some seconds.
     """
+    identity = fingerprint([identity, _device_name(device)])
     if identity in (remembered := _remembered()):
         return remembered[identity]
     budgets = CPU_BUDGETS if device == "cpu" else GPU_BUDGETS
+    _speed(trunks, min(budgets) // 4, max_tokens, device)  # the first call of all is slow
     found = fastest(budgets, lambda budget: _speed(trunks, budget, max_tokens, device), _SECONDS)
     _remember({**remembered, identity: found})
     return found
@@ -73,6 +77,12 @@ def _speed(trunks: Sequence["Trunk"], budget: int, max_tokens: int, device: str)
         torch.cuda.empty_cache()
         return 0.0
     return len(batch.ids) / (time.perf_counter() - start)
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    return str(torch.cpu.get_capabilities()["cpu_name"]) if device == "cpu" else torch.cuda.get_device_name(device)
 
 
 def _batch(budget: int, max_tokens: int) -> Batch:

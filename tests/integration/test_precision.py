@@ -1,6 +1,7 @@
 """A run chooses its precisions once, from a certificate measured on its own documents, and keeps them."""
 
 import json
+import signal
 
 import pytest
 from conftest import execute
@@ -172,3 +173,27 @@ def test_a_shard_that_cannot_be_read_is_no_obstacle(measuring, corpus):
     assert run.code == 1
     assert "broken.jsonl.gz" in run.text
     assert {each["certificate"]["num_documents"] for each in choices(run).values()} == {240}
+
+
+def test_classifiers_that_share_a_forward_pass_go_on_sharing_it(measuring, models, monkeypatch):
+    measuring["classifier"].append(models["same"] | {"model": models["edu"]["model"]})
+    monkeypatch.setattr(certificate.Certificate, "is_good", property(lambda _: next(good)))
+    good = iter([True, False])
+    run = execute(measuring)
+    assert {name: choice.why for name, choice in make_plan(run.plan.asked).precisions.items()} == {
+        "edu": "fast moves too many documents of same, whose forward pass it shares",
+        "same": "fast moves too many documents",
+    }
+
+
+def test_a_run_that_is_stopped_while_it_measures_keeps_no_choice(measuring, monkeypatch):
+    measure = settling.measure
+
+    def interrupted(client, plan, size, stopping):
+        signal.raise_signal(signal.SIGTERM)
+        return measure(client, plan, size, stopping)
+
+    monkeypatch.setattr(settling, "measure", interrupted)
+    run = execute(measuring)
+    assert run.code == 75
+    assert not (run.folder / "precision.json").exists()
