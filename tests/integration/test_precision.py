@@ -1,10 +1,12 @@
 """A run chooses its precisions once, from a certificate measured on its own documents, and keeps them."""
 
 import json
+import shutil
 import signal
 
 import pytest
 from conftest import execute
+from safetensors.numpy import load_file, save_file
 
 from curation.calibration import certificate
 from curation.core.errors import ConfigError
@@ -175,8 +177,12 @@ def test_a_shard_that_cannot_be_read_is_no_obstacle(measuring, corpus):
     assert {each["certificate"]["num_documents"] for each in choices(run).values()} == {240}
 
 
-def test_classifiers_that_share_a_forward_pass_go_on_sharing_it(measuring, models, monkeypatch):
-    measuring["classifier"].append(models["same"] | {"model": models["edu"]["model"]})
+def test_classifiers_that_share_a_forward_pass_go_on_sharing_it(measuring, models, tmp_path, monkeypatch):
+    folder = shutil.copytree(models["edu"]["model"], tmp_path / "same")
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"classifier.bias": weights["classifier.bias"] + 1}, folder / "model.safetensors")
+    (folder / "canary.json").unlink()
+    measuring["classifier"].append(models["same"] | {"model": str(folder)})
     monkeypatch.setattr(certificate.Certificate, "is_good", property(lambda _: next(good)))
     good = iter([True, False])
     run = execute(measuring)
