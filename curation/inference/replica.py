@@ -1,6 +1,7 @@
 """The replica of a worker: all its classifiers loaded together, every text tokenised once and every trunk run once."""
 
 import contextlib
+import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -279,6 +280,7 @@ def load_replica(classifiers: Sequence[Classifier], spec: ScoringSpec) -> Replic
 
     Raises ModelError when a model cannot be loaded or scores something else than it promised.
     """
+    gc.collect()  # models are full of circles: one that nobody holds any more would stay beside the new one
     prepare_torch(spec)
     replica = Replica(classifiers, spec)
     replica.check_canaries()
