@@ -18,8 +18,8 @@ from curation.core.classifier import Classifier
 from curation.core.errors import CurationError, ModelError, ShardError
 from curation.data.reader import Partition, read
 from curation.data.shards import Shard
+from curation.execution.choices import AUTO, EXACT, FAST, Choice, in_precision
 from curation.execution.plan import Plan
-from curation.execution.precision import AUTO, EXACT, FAST, Choice, in_precision
 from curation.execution.spec import RunSpec
 from curation.execution.window import run_window
 from curation.inference.groups import groups

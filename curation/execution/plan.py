@@ -14,9 +14,9 @@ from curation.data.inputs import Found, find
 from curation.data.layout import Layout
 from curation.data.preview import preview
 from curation.data.shards import Shard
-from curation.execution import checks, precision
+from curation.execution import checks, choices
+from curation.execution.choices import Choice
 from curation.execution.missing import Missing, find_missing
-from curation.execution.precision import Choice
 from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.groups import groups
@@ -86,7 +86,7 @@ class Plan:
         for each in self.pinned:
             canary = "" if each.classifier.canary() else ", no canary"
             yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{canary}"
-        yield from precision.lines(self.precisions)
+        yield from choices.lines(self.precisions)
         yield from self.groups
         if self.precisions:
             budget = self.spec.scoring.token_budget
@@ -161,7 +161,7 @@ def _precisions(
 ) -> dict[str, Choice | None]:
     """The choice of every classifier that can compute in several precisions; None where it is to be measured."""
     try:
-        choices = precision.read_choices(Layout(spec.output))
+        known = choices.read_choices(Layout(spec.output))
     except CurationError as error:
         mistakes.append(str(error))
         return {}
@@ -169,7 +169,7 @@ def _precisions(
     for classifier in spec.classifier:
         if classifier.precision:
             with suppress(CurationError):  # a model that is not there is reported where it is pinned
-                found[classifier.name] = precision.known_choice(classifier, choices, frozen, num_bytes)
+                found[classifier.name] = choices.known_choice(classifier, known, frozen, num_bytes)
     return found
 
 
@@ -178,13 +178,13 @@ def _settled(
 ) -> RunSpec:
     """The spec with all that is known put into it."""
     classifiers = tuple(
-        precision.in_precision(each, choice.precision) if (choice := precisions.get(each.name)) else each
+        choices.in_precision(each, choice.precision) if (choice := precisions.get(each.name)) else each
         for each in spec.classifier
     )
     scoring = spec.scoring
     if not scoring.token_budget:
         before = former.get("scoring", {}).get("token_budget", 0)
-        is_measured = precisions and precision.sample_size(num_bytes)
+        is_measured = precisions and choices.sample_size(num_bytes)
         scoring = replace(scoring, token_budget=before or (0 if is_measured else scoring.budget))
     return replace(spec, classifier=classifiers, scoring=scoring)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from curation.core.errors import ModelError
-from curation.execution import precision
+from curation.execution import choices
 from curation.execution.certifying import measure
+from curation.execution.choices import AUTO, EXACT, Choice
 from curation.execution.plan import Plan, make_plan
-from curation.execution.precision import AUTO, EXACT, Choice
 from curation.execution.spec import RunSpec
 from curation.execution.window import run_window
 from curation.inference.replica import load_replica
@@ -26,7 +26,7 @@ def settle(plan: Plan, client: "Client", console: Console, stopping: Callable[[]
     """
     made = {name: choice for name, choice in plan.precisions.items() if choice}
     if plan.missing.tasks and plan.unmeasured:
-        size = precision.sample_size(plan.num_bytes) or precision.FEWEST
+        size = choices.sample_size(plan.num_bytes) or choices.FEWEST
         with console.status("Measuring precisions on documents of this run"):
             made |= measure(client, plan, size, stopping)
         if stopping():
@@ -39,7 +39,7 @@ def settle(plan: Plan, client: "Client", console: Console, stopping: Callable[[]
         with console.status("Measuring the token budget"):
             budget = _measured_budget(client, settled.spec)
         settled = make_plan(replace(asked, scoring=replace(asked.scoring, token_budget=budget)))
-    for line in (*precision.lines(settled.precisions), f"token budget: {settled.spec.scoring.token_budget}"):
+    for line in (*choices.lines(settled.precisions), f"token budget: {settled.spec.scoring.token_budget}"):
         console.print(line, highlight=False, markup=False)
     return settled
 
@@ -58,11 +58,11 @@ def _measured_budget(client: "Client", spec: RunSpec) -> int:
 
 def _keep(plan: Plan, made: Mapping[str, Choice]) -> None:
     """Write down what the next run is to find again: all that was not plainly asked for, and every certificate."""
-    before = precision.read_choices(plan.layout)
+    before = choices.read_choices(plan.layout)
     kept = {
         each.fingerprint(): choice
         for each in plan.asked.classifier
         if (choice := made.get(each.name)) and (each.precision == AUTO or choice.precision != EXACT)
     }
     if kept.items() - before.items():
-        precision.write_choices(plan.layout, {**before, **kept})
+        choices.write_choices(plan.layout, {**before, **kept})

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from curation.data import storage
 from curation.data.sidecar import read_columns
-from curation.execution import precision
+from curation.execution import choices
 from curation.execution.audit import ROW_STATES, Audit
 from curation.execution.plan import Plan, listed
 from curation.execution.times import Times
@@ -106,7 +106,7 @@ class Summary:
         else:
             lines.append("scored now: nothing, all scores were there")
         lines += [f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items()]
-        return [*lines, *precision.lines(self.plan.precisions), *self.plan.groups]
+        return [*lines, *choices.lines(self.plan.precisions), *self.plan.groups]
 
     def _waits(self, tiers: Sequence[Mapping[str, Any]]) -> list[str]:
         if not self.num_waiting:

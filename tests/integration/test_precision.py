@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from curation.calibration import certificate
 from curation.core.errors import ConfigError
-from curation.execution import certifying, precision, settling
+from curation.execution import certifying, choices, settling
 from curation.execution.certifying import SampleTask, score_sample
 from curation.execution.plan import make_plan
 from curation.execution.resume import divide
@@ -19,8 +19,8 @@ from curation.execution.resume import divide
 @pytest.fixture
 def measuring(monkeypatch, tables):
     """Even this small corpus is worth measuring; its tables."""
-    monkeypatch.setattr(precision, "_BYTES_PER_SAMPLED", 100)
-    monkeypatch.setattr(precision, "FEWEST", 10)
+    monkeypatch.setattr(choices, "_BYTES_PER_SAMPLED", 100)
+    monkeypatch.setattr(choices, "FEWEST", 10)
     return tables
 
 
@@ -30,7 +30,7 @@ def accepting(monkeypatch):
     return lambda share: monkeypatch.setattr(certificate, "MOST_MOVED_SHARE", share)
 
 
-def choices(run):
+def kept(run):
     content = json.loads((run.folder / "precision.json").read_text())
     return {each["why"]: each for each in content["classifiers"].values()}
 
@@ -43,7 +43,7 @@ def test_fast_is_chosen_where_its_certificate_is_good_and_kept(measuring, accept
     accepting(1.0)
     first = execute(measuring)
     assert (first.code, chosen(first)) == (0, "fast")
-    found = choices(first)["its certificate is good enough"]["certificate"]
+    found = kept(first)["its certificate is good enough"]["certificate"]
     assert found["num_documents"] == 240
     assert 0 < found["mean_moved"] < found["max_moved"] < 0.1
     assert found["spearman"] > 0.99
@@ -61,7 +61,7 @@ def test_exact_is_chosen_where_fast_moves_too_many(measuring, accepting):
     accepting(-1.0)
     run = execute(measuring)
     assert (run.code, chosen(run)) == (0, "exact")
-    assert choices(run)["fast moves too many documents"]["certificate"]["num_documents"] == 240
+    assert kept(run)["fast moves too many documents"]["certificate"]["num_documents"] == 240
 
 
 def test_a_plan_says_that_nothing_is_measured_yet(measuring):
@@ -75,7 +75,7 @@ def test_a_plan_says_that_nothing_is_measured_yet(measuring):
 def test_a_small_input_is_scored_exactly_without_measuring(tables):
     run = execute(tables)
     assert (run.code, chosen(run)) == (0, "exact")
-    assert choices(run).keys() == {"the input is too small to be worth measuring"}
+    assert kept(run).keys() == {"the input is too small to be worth measuring"}
 
 
 def test_what_was_asked_for_is_done_and_measured_all_the_same(tables):
@@ -174,7 +174,7 @@ def test_a_shard_that_cannot_be_read_is_no_obstacle(measuring, corpus):
     run = execute(measuring)
     assert run.code == 1
     assert "broken.jsonl.gz" in run.text
-    assert {each["certificate"]["num_documents"] for each in choices(run).values()} == {240}
+    assert {each["certificate"]["num_documents"] for each in kept(run).values()} == {240}
 
 
 def test_classifiers_that_share_a_forward_pass_go_on_sharing_it(measuring, models, tmp_path, monkeypatch):
