@@ -107,7 +107,7 @@ def runs(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64
 
 
 def most_texts(token_budget: int) -> int:
-    """The texts that one run holds at most, those that fill it up included."""
+    """The texts that one run holds at most, beside those that fill it up."""
     return max(2, token_budget // _FEWEST_TOKENS)
 
 

@@ -80,7 +80,7 @@ class Trunk:
             hidden_TD = packing.run(self.model, batch, self._first, self.device)
         else:
             num_tokens, longest = self._shape
-            filled, num_texts = batch.filled(num_tokens, longest), most_texts(num_tokens)
+            filled, num_texts = batch.filled(num_tokens, longest), most_texts(num_tokens) + -(-num_tokens // longest)
             hidden_TD = packing.run(
                 self._forward, filled, self._first, self.device, num_texts=num_texts, longest=longest
             )
