@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 
-def card_loop(directory, texts, *, max_length, batch_size=4):
+def card_loop(directory, texts, *, max_length, batch_size=4, dtype=torch.float32):
     """Logits [n, C] by the loop that model cards print: plain transformers, batches in the order of the texts."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=dtype).eval()
     return np.concatenate(
         [
             _logits(model, tokenizer, texts[start : start + batch_size], max_length)

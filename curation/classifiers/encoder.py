@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from curation.classifiers.canary import read_canary, write_canary
 from curation.classifiers.card import FILE_NAME as CARD
 from curation.classifiers.card import Card, read_card
 from curation.classifiers.source import resolve
-from curation.core.classifier import Canary, Classifier, EncoderParts, Scorer
+from curation.core.classifier import Canary, Classifier, EncoderParts, LongDocuments, Precision, Scorer
 from curation.core.errors import ConfigError, ModelError
 from curation.core.fingerprint import fingerprint
 from curation.inference import precut
@@ -21,6 +21,7 @@ from curation.inference.tokens import Tokenizer, max_length, tokenizer_fingerpri
 from curation.inference.weights import (
     behaviour,
     model_config,
+    rounded_trunk,
     tensor_digests,
     trunk_digests,
     trunk_fingerprint,
@@ -48,6 +49,10 @@ class Encoder(Classifier):
 
     Texts are read up to `max_tokens`, special tokens included. 0 stands for the card's number, or else for the smaller
     of the tokenizer's model_max_length and the positions that the model has; 512 where neither is said.
+
+    `precision` is said in `curation.inference.precision`; "auto" is exact until a run has measured on its own documents
+    that fast does as well. `long_documents` is what is read of a text with more than `max_tokens`: its head, as the
+    published classifiers do, or all of it in chunks of that length, one score for each; needs a head with one score.
     """
 
     name: str
@@ -56,6 +61,8 @@ class Encoder(Classifier):
     bundles: str = "models"
     max_tokens: int = 0
     label: str = ""
+    precision: Literal["auto", "exact", "fast", "bfloat16"] = "auto"
+    long_documents: LongDocuments = "head"
 
     def __post_init__(self) -> None:
         if self.max_tokens < 0:
@@ -81,22 +88,26 @@ class Encoder(Classifier):
                 "max_tokens": parts.max_tokens,
                 "normalisation": "none",
                 "precut": precut.RULE,
-                "long_documents": "head",
-                "precision": "exact",
+                "long_documents": parts.long_documents,
+                "precision": parts.precision,
             }
         )
 
     def parts(self) -> EncoderParts:
         """Its tokenizer, trunk and head. Raises ModelError when a file is missing or not what it should be."""
         files = self._files()
+        precision: Precision = "exact" if self.precision == "auto" else self.precision
         return EncoderParts(
             tokenizer=tokenizer_fingerprint(files.trunk),
             trunk=trunk_fingerprint(files.trunk),
             trunk_config=fingerprint(behaviour(model_config(files.trunk))),
             max_tokens=self._max_tokens(files),
+            precision=precision,
+            long_documents=self.long_documents,
+            rounded=partial(rounded_trunk, files.trunk),
             load_tokenizer=partial(Tokenizer, files.trunk),
-            load_trunk=partial(_load_trunk, files.trunk),
-            load_head=files.load_head,
+            load_trunk=partial(_load_trunk, files.trunk, precision),
+            load_head=partial(files.load_head, precision),
             read=self._readout(files),
         )
 
@@ -106,8 +117,9 @@ class Encoder(Classifier):
 
     @property
     def reading(self) -> Mapping[str, Any]:
-        """The label, and how many tokens it reads. Raises ModelError when the model is not there."""
-        return {"label": self.label, "max_tokens": self._max_tokens(self._files())}
+        """The label, and which tokens it reads. Raises ModelError when the model is not there."""
+        reading = {"label": self.label, "max_tokens": self._max_tokens(self._files())}
+        return reading if self.long_documents == "head" else reading | {"long_documents": self.long_documents}
 
     def canary(self) -> Canary | None:
         """The canary.json of the model's directory, where it was measured with this label and length."""
@@ -146,6 +158,11 @@ class Encoder(Classifier):
                 raise ModelError(f"{self.name}: label is {self.label!r}, but the model has one output and no labels.")
             return Raw(self.name)
         if not self.label:
+            if self.long_documents != "head":
+                raise ModelError(
+                    f"{self.name}: long_documents is {self.long_documents!r}, and labels of chunks cannot be put "
+                    "together. Name a label, whose probability is then a score, or read the head."
+                )
             return BestLabel(self.name, labels)
         if self.label not in labels:
             raise ModelError(f"{self.name}: the model has no label {self.label!r}; its labels are {', '.join(labels)}.")
@@ -187,20 +204,20 @@ class _Files:
         head = {name.removeprefix(prefix): digest for name, digest in tensors.items() if name not in trunk}
         return {"pooling": "the model's own", "tensors": head, "labels": self.labels()}
 
-    def load_head(self, device: str) -> Any:
+    def load_head(self, precision: Precision, device: str) -> Any:
         """The head on a device; imports torch."""
         from curation.inference import heads
 
         if self.card:
             width = model_config(self.card.trunk)["hidden_size"]
             return heads.load_linear_head(self.directory, self.card.pooling, width, device)
-        return heads.load_model_head(self.directory, device)
+        return heads.load_model_head(self.directory, device, precision)
 
 
-def _load_trunk(directory: Path, device: str) -> Any:
+def _load_trunk(directory: Path, precision: Precision, device: str, first_only: bool) -> Any:
     from curation.inference import trunk
 
-    return trunk.load_trunk(directory, device)
+    return trunk.load_trunk(directory, device, precision, first_only=first_only)
 
 
 def _able(trunk: Path) -> int:

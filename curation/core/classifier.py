@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from numpy.typing import NDArray
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 Scorer = Callable[[Sequence[str]], Mapping[str, NDArray[Any]]]
 """n texts → columns of length n, in the order of the texts."""
+
+Precision = Literal["exact", "fast", "bfloat16"]
+"""How an encoder computes: in float32; the matrices of its layers in 16 bits; or everything in bfloat16."""
+
+LongDocuments = Literal["head", "chunks:max", "chunks:mean"]
+"""What is read of a text that is longer than a model: its head, or all of it in chunks, whose scores are put together.
+
+"chunks:max" takes the highest, "chunks:mean" the mean weighted by the chunks' tokens.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,17 +39,22 @@ class EncoderParts:
     """What an encoder classifier is made of, by fingerprint, so that equal parts are loaded and run once.
 
     The fingerprints are found from files without torch; the loaders import it. `trunk` covers the stored tensors in
-    float32 and the config; two classifiers share a forward pass when `tokenizer`, `trunk` and `max_tokens` are equal.
-    Trunks that differ though their `trunk_config` is equal have the same shape and other weights. `read` turns the
-    head's float32 outputs [n, C] into the classifier's columns.
+    float32 and the config; two classifiers share a forward pass when `tokenizer`, `trunk`, `max_tokens`, `precision`
+    and what is read of long documents are equal. Trunks that differ though their `trunk_config` is equal have the same
+    shape and other weights; `rounded` tells whether they would be equal in bfloat16. `load_trunk` takes a device and
+    whether its heads read the first token alone; `read` turns a head's float32 outputs [n, C] into the classifier's
+    columns.
     """
 
     tokenizer: str
     trunk: str
     trunk_config: str
     max_tokens: int
+    precision: Precision
+    long_documents: LongDocuments
+    rounded: Callable[[], str]
     load_tokenizer: Callable[[], Any]
-    load_trunk: Callable[[str], Any]
+    load_trunk: Callable[[str, bool], Any]
     load_head: Callable[[str], Any]
     read: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]
 
@@ -56,6 +70,9 @@ class Classifier(ABC):
 
     name: str
     """Names its score column, its folder under scores/ and its line in every table."""
+
+    precision: str = ""
+    """How it computes, where it can in several ways: a `Precision`, or "auto", which a run replaces by one."""
 
     highest: ClassVar[float] = math.inf
     """The highest score that its model can mean; a score above it is kept as it is, and counted."""

@@ -77,6 +77,11 @@ class Layout:
         return join(self.root, "inputs.json")
 
     @property
+    def precision_json(self) -> str:
+        """In which precision each classifier scores, and what was measured of it."""
+        return join(self.root, "precision.json")
+
+    @property
     def shards(self) -> str:
         """The plan: the only list of shards."""
         return join(self.root, "shards.parquet")

@@ -14,12 +14,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from curation.core.errors import ConfigError, ShardError
+from curation.core.stopwatch import spent
 
 SCRATCH = ".scratch"
 """The folder that scratch files lie in, and the ending of their names."""
@@ -98,7 +99,7 @@ def opened(url: str) -> Iterator[BinaryIO]:
     with explaining(url, "opened"):
         file = fs.open(path, "rb")
     with file:
-        yield file
+        yield cast("BinaryIO", _Timed(file))
 
 
 def read_bytes(url: str) -> bytes:
@@ -227,6 +228,29 @@ def _commit(fs: Any, file: BinaryIO, path: str) -> None:
     os.fsync(file.fileno())
     Path(file.name).replace(path)
     _sync_folder(Path(path).parent)
+
+
+class _Timed:
+    """A file whose reading counts as "io"."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, *size: int) -> bytes:
+        with spent("io"):
+            return self._file.read(*size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._file)
 
 
 def _nearest(path: str) -> Path:

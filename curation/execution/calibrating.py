@@ -1,6 +1,6 @@
 """Calibration on the workers: two passes over the score files, merged here, whatever the number of rows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add, iadd
@@ -60,7 +60,7 @@ def second_pass(task: PassTask) -> Refinement:
     return reduce(iadd, (fine(*chunk, task.bins) for chunk in _weighted_scores(task)), Refinement.empty(task.bins))
 
 
-def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Iterable[PassTask]) -> Part:
+def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Sequence[PassTask]) -> Part:
     total: Part | None = None
     for outcome in run_window(client, function, tasks):
         if outcome.result is None:

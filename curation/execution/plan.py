@@ -1,7 +1,8 @@
 """The plan: everything that can be known, and every mistake that can be seen, without a worker."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -13,8 +14,9 @@ from curation.data.inputs import Found, find
 from curation.data.layout import Layout
 from curation.data.preview import preview
 from curation.data.shards import Shard
-from curation.execution import checks
+from curation.execution import checks, precision
 from curation.execution.missing import Missing, find_missing
+from curation.execution.precision import Choice
 from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.groups import groups
@@ -29,9 +31,15 @@ _KEPT = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, and why."""
+    """What a run will do, and why.
 
+    `asked` is the spec as it was given, `spec` with all that is known put into it: precisions and the token budget.
+    `precisions` are the choices by classifier, None where one has to be measured before the first shard.
+    """
+
+    asked: RunSpec
     spec: RunSpec
+    precisions: Mapping[str, Choice | None]
     found: Found
     division: Division
     pinned: tuple[Pinned, ...]
@@ -51,6 +59,16 @@ class Plan:
         return self.division.shards
 
     @property
+    def num_bytes(self) -> int:
+        """The size of the input."""
+        return sum(file.num_bytes for file in self.found.files)
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The classifiers whose precision has to be measured."""
+        return tuple(name for name, choice in self.precisions.items() if choice is None)
+
+    @property
     def used(self) -> tuple[Pinned, ...]:
         """The classifiers that the tiering uses."""
         names = self.spec.tiering.chosen([each.name for each in self.pinned])
@@ -63,13 +81,16 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """The plan for people."""
-        num_bytes = sum(file.num_bytes for file in self.found.files)
-        yield f"input: {len(self.found.files):,} files, {num_bytes:,} bytes, in {len(self.shards):,} shards"
+        yield f"input: {len(self.found.files):,} files, {self.num_bytes:,} bytes, in {len(self.shards):,} shards"
         yield from listed("ignored", self.found.ignored)
         for each in self.pinned:
             canary = "" if each.classifier.canary() else ", no canary"
             yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{canary}"
+        yield from precision.lines(self.precisions)
         yield from self.groups
+        if self.precisions:
+            budget = self.spec.scoring.token_budget
+            yield f"token budget: {budget or 'measured before the first shard'}"
         yield f"thresholds: {self._thresholds()}"
         num_done = len(self.shards) - len(self.missing.tasks)
         yield f"output: {self.spec.output}, scored already: {num_done:,} of {len(self.shards):,} shards"
@@ -90,12 +111,17 @@ class Plan:
 
 def make_plan(spec: RunSpec) -> Plan:
     """Check everything that needs no worker. Raises ConfigError with all mistakes; reads files and writes none."""
-    mistakes = spec.mistakes()
-    pinned = tuple(_pin(spec, mistakes))
-    frozen = _frozen(spec, pinned, mistakes)
+    asked, mistakes = spec, spec.mistakes()
     found = find(spec.input)
-    mistakes += found.mistakes
     layout = Layout(spec.output)
+    former = former_config(layout)
+    frozen = _frozen(spec, mistakes)
+    num_bytes = sum(file.num_bytes for file in found.files)
+    precisions = _precisions(spec, frozen, num_bytes, mistakes)
+    spec = _settled(spec, precisions, former, num_bytes)
+    pinned = tuple(_pin(spec, mistakes))
+    mistakes += _mismatches(spec, pinned, frozen)
+    mistakes += found.mistakes
     division = divide(layout, found.files, spec.input)
     mistakes += division.mistakes
     seen = preview(division.shards, spec.input)
@@ -107,14 +133,16 @@ def make_plan(spec: RunSpec) -> Plan:
         raise ConfigError(*mistakes)
     missing = find_missing(spec, division, pinned)
     return Plan(
+        asked=asked,
         spec=spec,
+        precisions=precisions,
         found=found,
         division=division,
         pinned=pinned,
         groups=tuple(groups(spec.classifier).lines()),
         missing=missing,
         frozen=frozen,
-        notes=(*seen.notes, *_notes(spec, frozen), *_kept_notes(spec, former_config(layout))),
+        notes=(*seen.notes, *_notes(spec, frozen), *_kept_notes(spec, former)),
     )
 
 
@@ -128,24 +156,61 @@ def _pin(spec: RunSpec, mistakes: list[str]) -> Iterator[Pinned]:
             mistakes.append(f"classifier.{classifier.name}: {error}")
 
 
-def _frozen(spec: RunSpec, pinned: Sequence[Pinned], mistakes: list[str]) -> Thresholds | None:
-    """The thresholds of the file that the tiering names, if it names one that fits the classifiers."""
+def _precisions(
+    spec: RunSpec, frozen: Thresholds | None, num_bytes: int, mistakes: list[str]
+) -> dict[str, Choice | None]:
+    """The choice of every classifier that can compute in several precisions; None where it is to be measured."""
+    try:
+        choices = precision.read_choices(Layout(spec.output))
+    except CurationError as error:
+        mistakes.append(str(error))
+        return {}
+    found = {}
+    for classifier in spec.classifier:
+        if classifier.precision:
+            with suppress(CurationError):  # a model that is not there is reported where it is pinned
+                found[classifier.name] = precision.known_choice(classifier, choices, frozen, num_bytes)
+    return found
+
+
+def _settled(
+    spec: RunSpec, precisions: Mapping[str, Choice | None], former: Mapping[str, Any], num_bytes: int
+) -> RunSpec:
+    """The spec with all that is known put into it."""
+    classifiers = tuple(
+        precision.in_precision(each, choice.precision) if (choice := precisions.get(each.name)) else each
+        for each in spec.classifier
+    )
+    scoring = spec.scoring
+    if not scoring.token_budget:
+        before = former.get("scoring", {}).get("token_budget", 0)
+        is_measured = precisions and precision.sample_size(num_bytes)
+        scoring = replace(scoring, token_budget=before or (0 if is_measured else scoring.budget))
+    return replace(spec, classifier=classifiers, scoring=scoring)
+
+
+def _frozen(spec: RunSpec, mistakes: list[str]) -> Thresholds | None:
+    """The thresholds of the file that the tiering names, if it names one that can be read."""
     if not spec.tiering.frozen or not spec.tiering.thresholds:
         return None
     try:
-        thresholds = Thresholds.from_json(storage.read_bytes(spec.tiering.thresholds), spec.tiering.thresholds)
+        return Thresholds.from_json(storage.read_bytes(spec.tiering.thresholds), spec.tiering.thresholds)
     except ConfigError as error:
         mistakes += error.mistakes
-        return None
     except CurationError as error:
         mistakes.append(f"tiering.thresholds: {error}")
-        return None
+    return None
+
+
+def _mismatches(spec: RunSpec, pinned: Sequence[Pinned], frozen: Thresholds | None) -> list[str]:
+    """Why frozen thresholds do not belong to the classifiers that use them."""
+    if frozen is None:
+        return []
     names = spec.tiering.chosen([each.name for each in pinned])
     used = [each for each in pinned if each.name in names]
-    mistakes += thresholds.mismatches(
+    return frozen.mismatches(
         {each.name: each.fingerprint for each in used}, {each.name: each.classifier.score_column for each in used}
     )
-    return thresholds
 
 
 def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:

@@ -30,8 +30,10 @@ from curation.execution.missing import is_complete
 from curation.execution.plan import Plan
 from curation.execution.progress import progress
 from curation.execution.scoring import score_shard, warm
+from curation.execution.settling import settle
 from curation.execution.summary import Summary
 from curation.execution.tiering import Opinion, TierTask, tier_shard
+from curation.execution.times import Times
 from curation.execution.window import on_each_worker, run_window
 
 if TYPE_CHECKING:
@@ -79,17 +81,11 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     or files that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
-    layout = plan.layout
-    storage.sweep_scratch(layout.root)
-    with RunLog(layout) as log, stop_on_signals() as stopping:
+    storage.sweep_scratch(plan.layout.root)
+    with RunLog(plan.layout) as log, stop_on_signals() as stopping:
         log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
-        storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
-        write_shards(layout.shards, plan.shards)
-        write_inputs(layout.inputs_json, plan.division.inputs)
-        if prune:
-            _prune(plan, console)
         with connect(plan.spec.cluster, plan.spec.scoring.compute_threads) as client:
-            code = _carry_out(_Run(plan, client, console, log, stopping))
+            code = _carry_out(plan, client, console, log, stopping, prune=prune)
         log.event("end", exit_code=code)
         return code
 
@@ -105,12 +101,19 @@ def _prune(plan: Plan, console: Console) -> None:
     )
 
 
-def _carry_out(run: "_Run") -> int:
+def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stopping: Stopping, *, prune: bool) -> int:
     try:
-        return run.carry_out()
+        plan = settle(plan, client, console)
+        layout = plan.layout
+        storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
+        write_shards(layout.shards, plan.shards)
+        write_inputs(layout.inputs_json, plan.division.inputs)
+        if prune:
+            _prune(plan, console)
+        return _Run(plan, client, console, log, stopping).carry_out()
     except (ClusterError, ShardError) as error:  # no mistake of the plan, and the same command goes on from here
-        run.log.event("error", message=str(error))
-        run.console.print(str(error), highlight=False, markup=False)
+        log.event("error", message=str(error))
+        console.print(str(error), highlight=False, markup=False)
         return INCOMPLETE
 
 
@@ -124,14 +127,15 @@ class _Run:
         self.stopping = stopping
         self.failed: dict[str, str] = {}
         self.scored_now: Counter[str] = Counter()
+        self.times = Times({})
 
     def carry_out(self) -> int:
-        scoring_s = 0.0
         if self.plan.missing.tasks:
-            self._warm()
+            self.times = Times(self._warm())
             start = time.monotonic()
             self._score()
-            scoring_s = time.monotonic() - start
+            self.times.wall_s = time.monotonic() - start
+            self.log.event("times", **self.times.report())
         if self.stopping():
             return self._stopped()
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
@@ -150,7 +154,7 @@ class _Run:
                 found.problems.append(str(error))
             if self.stopping():
                 return self._stopped()
-        summary = Summary(self.plan, found, self.failed, self.scored_now, scoring_s, len(waiting))
+        summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, len(waiting))
         summary.write(tiers)
         summary.say(self.console, tiers)
         return INCOMPLETE if self.failed or waiting or found.problems else RECONCILED
@@ -164,13 +168,18 @@ class _Run:
         self.console.print("Stopped; what was finished is kept. Run the same command again to go on.")
         return STOPPED
 
-    def _warm(self) -> None:
-        """Load every worker's replica before the first shard, so that a bad checkpoint costs no shard."""
+    def _warm(self) -> Mapping[str, str]:
+        """Load every worker's replica before the first shard, so that a bad checkpoint costs no shard.
+
+        Gives the build of each worker by its address.
+        """
         needed = tuple(
             each for each in self.plan.pinned if any(each in task.pinned for task in self.plan.missing.tasks)
         )
-        for worker, build in on_each_worker(self.client, warm, self.spec, needed).items():
+        builds = on_each_worker(self.client, warm, self.spec, needed)
+        for worker, build in builds.items():
             self.log.event("warm", worker=worker, build=build)
+        return builds
 
     def _score(self) -> None:
         tasks = self.plan.missing.tasks
@@ -181,7 +190,8 @@ class _Run:
                     self._fail(shard, outcome.error)
                     advance(shard.num_bytes, num_failed=1)
                 else:
-                    self.log.event("scored", shard=shard.name, **asdict(done))
+                    self.times.add(outcome.worker, done.seconds)
+                    self.log.event("scored", shard=shard.name, worker=outcome.worker, **asdict(done))
                     self.scored_now.update(documents=done.num_documents, tokens=done.num_tokens)
                     advance(shard.num_bytes, done.num_documents, done.num_tokens)
 

@@ -4,22 +4,30 @@ It runs on a worker, reads and writes files itself and returns a few numbers: ro
 importable module, because what Dask ships by value would find the worker's loaded models missing.
 """
 
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from numpy.typing import NDArray
+
+from curation.core import frames
 from curation.core.errors import CurationError, ModelError
+from curation.core.stopwatch import Stopwatch, spent, timed
 from curation.data import storage
 from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
-from curation.data.reader import Partition, Reader, read
+from curation.data.reader import Reader, read
 from curation.data.rows import Quarantined
 from curation.data.shards import Shard
 from curation.data.sidecar import SidecarWriter
+from curation.execution.overlap import Behind, ahead
 from curation.execution.spec import Pinned, RunSpec
-from curation.inference.replica import Replica, replica_for
+from curation.inference.replica import Prepared, Replica, Tally, replica_for
 from curation.inference.tokens import count_tokens
-from curation.stages.score import Score
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,15 @@ class ScoreTask:
 
 @dataclass(frozen=True)
 class ShardDone:
-    """What a task says of the shard that it has committed."""
+    """What a task says of the shard that it has committed.
+
+    `seconds` are those of the task by what they were spent on; reading, tokenising and writing count as far as the
+    models waited for them.
+    """
 
     num_documents: int
     num_tokens: int
-    seconds: float
+    seconds: Mapping[str, float]
 
 
 def warm(spec: RunSpec, pinned: tuple[Pinned, ...]) -> str:
@@ -59,15 +71,44 @@ def warm(spec: RunSpec, pinned: tuple[Pinned, ...]) -> str:
 
 
 def score_shard(task: ScoreTask) -> ShardDone:
-    """Read a shard once, score it, commit its sidecars. Runs on a worker."""
-    start = time.monotonic()
-    with ExitStack() as stack:
-        sidecars = _Sidecars(task, stack)
+    """Read a shard once, score it, commit its sidecars. Runs on a worker.
+
+    While the models score a partition, the next one is read and tokenised, and the one before is written.
+    """
+    stopwatch = Stopwatch()
+    with stopwatch.running(), ExitStack() as stack:
+        with spent("load"):
+            replica = _replica(task.spec, task.pinned)
+        replica.take_tallies()  # what a failed attempt left behind
+        with spent("write"):
+            sidecars = _Sidecars(task, stack)
         reader = read(task.shard, task.spec.input)
-        for partition in reader:
-            sidecars.write(partition)
-        sidecars.finish(reader)
-    return ShardDone(reader.counts.ok if task.pinned else 0, sidecars.num_tokens, time.monotonic() - start)
+        with Behind() as behind, closing(ahead(_prepared(task, replica, reader))) as partitions:
+            for partition in partitions:
+                columns = replica.score(partition.texts)
+                behind.call(partial(sidecars.write, partition, columns))
+        with spent("write"):
+            sidecars.finish(reader, replica.take_tallies())
+            stack.close()
+    num_documents = reader.counts.ok if task.pinned else 0
+    return ShardDone(num_documents, sidecars.num_tokens, dict(stopwatch.seconds()))
+
+
+class _Prepared(NamedTuple):
+    """A partition without its text: rows as rows/ wants them, and what the models need of the texts."""
+
+    rows: "pd.DataFrame"
+    texts: Prepared
+    quarantined: Sequence[Quarantined]
+
+
+def _prepared(task: ScoreTask, replica: Replica, reader: Reader) -> Iterator[_Prepared]:
+    for frame, quarantined in ((each.frame, each.quarantined) for each in timed("parse", reader)):
+        with spent("tokenise"):
+            num_tokens = count_tokens(task.spec.tokens, frame["text"].tolist(), frame["n_bytes"].to_numpy())
+            ok = frame.assign(text=frame["text"].where(frame["state"] == "ok"))
+            texts = replica.prepare(frames.texts(ok, "text"))
+        yield _Prepared(frame.drop(columns="text").assign(n_tokens=num_tokens), texts, quarantined)
 
 
 def _replica(spec: RunSpec, pinned: tuple[Pinned, ...]) -> Replica:
@@ -84,9 +125,6 @@ class _Sidecars:
         self.num_tokens = 0
         layout, name = Layout(task.spec.output), task.shard.name
         self.quarantine_url = layout.quarantine(name)
-        self.score = Score(tuple(each.classifier for each in task.pinned), scoring=task.spec.scoring)
-        self.replica = _replica(task.spec, task.pinned)
-        self.replica.take_tallies()  # what a failed attempt left behind
         self.rows = None
         if task.writes_rows:
             schema = rows_schema(task.spec.input.carried)
@@ -100,25 +138,22 @@ class _Sidecars:
         self.quarantine: SidecarWriter | None = None  # a file only where there is something to put into it
         self.stack = stack
 
-    def write(self, partition: Partition) -> None:
-        frame = partition.frame
-        ok = frame["state"] == "ok"
-        scored = self.score(frame.assign(text=frame["text"].where(ok)))
-        for sidecar in self.scores.values():
-            sidecar.write(scored)
-        if partition.quarantined:
-            self._write_quarantine(partition.quarantined)
-        num_tokens = count_tokens(self.task.spec.tokens, frame["text"].tolist(), frame["n_bytes"].to_numpy())
-        self.num_tokens += int(num_tokens[ok].sum())
-        if self.rows is not None:
-            self.rows.write(frame.assign(n_tokens=num_tokens))
+    def write(self, partition: _Prepared, columns: Mapping[str, NDArray[Any]]) -> None:
+        with spent("write"):
+            for sidecar in self.scores.values():
+                sidecar.write({"position": partition.rows["position"], **columns})
+            if partition.quarantined:
+                self._write_quarantine(partition.quarantined)
+            if self.rows is not None:
+                self.rows.write(partition.rows)
+        self.num_tokens += int(partition.rows["n_tokens"][partition.rows["state"] == "ok"].sum())
 
     def _write_quarantine(self, rows: Sequence[Quarantined]) -> None:
         if self.quarantine is None:
             self.quarantine = self.stack.enter_context(SidecarWriter(self.quarantine_url, QUARANTINE_SCHEMA))
         self.quarantine.write(dict(zip(Quarantined._fields, zip(*rows, strict=True), strict=True)))
 
-    def finish(self, reader: Reader) -> None:
+    def finish(self, reader: Reader, tallies: Mapping[str, Tally]) -> None:
         """Say what was written; the files appear when the stack ends, each complete in itself."""
         spec, counts = self.task.spec, reader.counts
         num_rows = counts.ok + counts.blank + counts.not_selected
@@ -127,7 +162,6 @@ class _Sidecars:
             self.quarantine.finish(about | {"kind": "quarantine", "num_rows": counts.quarantined})
         else:
             storage.remove(self.quarantine_url)  # of a former state of the input
-        tallies = self.replica.take_tallies()
         for each, sidecar in self.scores.items():
             facts = {"kind": "scores", "text": spec.text_identity(), "classifier": each.fingerprint}
             sidecar.finish(about | facts | {"num_rows": num_rows} | asdict(tallies[each.name]))

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -11,8 +11,10 @@ from rich.table import Table
 
 from curation.data import storage
 from curation.data.sidecar import read_columns
+from curation.execution import precision
 from curation.execution.audit import ROW_STATES, Audit
 from curation.execution.plan import Plan, listed
+from curation.execution.times import Times
 from curation.stages.tier import UNSCORED
 
 _WORTH_SAYING = {
@@ -25,14 +27,14 @@ _WORTH_SAYING = {
 class Summary:
     """The end of a run, in words and in JSON.
 
-    `num_waiting` shards have no complete scores. `scoring_s` is the time that scoring took, 0 when nothing was scored.
+    `num_waiting` shards have no complete scores. `times` are those of scoring.
     """
 
     plan: Plan
     audit: Audit
     failed: Mapping[str, str]
     scored_now: Counter[str]
-    scoring_s: float
+    times: Times
     num_waiting: int
 
     def say(self, console: Console, tiers: Sequence[Mapping[str, Any]]) -> None:
@@ -52,7 +54,10 @@ class Summary:
             "tiers": {tier: dict(total) for tier, total in _add_up(tiers).items()},
             "failed": dict(self.failed),
             "problems": self.audit.problems,
-            "scoring_s": round(self.scoring_s, 3),
+            "precision": {name: asdict(each) for name, each in self.plan.precisions.items() if each},
+            "token_budget": self.plan.spec.scoring.token_budget,
+            "scoring_s": round(self.times.wall_s, 3),
+            "times": self.times.report(),
             "scored_now": dict(self.scored_now),
             "tokens": self.plan.spec.tokens.how,
         }
@@ -90,12 +95,14 @@ class Summary:
             lines.append("No document was scored: see input.text_column, input.where and quarantine/.")
         if self.scored_now["documents"]:
             documents, tokens = self.scored_now["documents"], self.scored_now["tokens"]
-            rates = f"{documents / self.scoring_s:,.1f} documents/s, {tokens / self.scoring_s:,.0f} tokens/s"
-            lines.append(f"scored now: {documents:,} documents in {self.scoring_s:,.1f} s: {rates}")
+            wall_s = self.times.wall_s
+            rates = f"{documents / wall_s:,.1f} documents/s, {tokens / wall_s:,.0f} tokens/s"
+            lines.append(f"scored now: {documents:,} documents in {wall_s:,.1f} s: {rates}")
+            lines += self.times.lines()
         else:
             lines.append("scored now: nothing, all scores were there")
         lines += [f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items()]
-        return [*lines, *self.plan.groups]
+        return [*lines, *precision.lines(self.plan.precisions), *self.plan.groups]
 
     def _waits(self, tiers: Sequence[Mapping[str, Any]]) -> list[str]:
         if not self.num_waiting:

@@ -5,11 +5,10 @@ import concurrent.futures
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from curation.core.errors import ClusterError, CurationError
 
@@ -21,7 +20,11 @@ Result = TypeVar("Result")
 
 IN_FLIGHT_PER_WORKER = 2
 RETRIES = 2
+TASK_S = 4.0
+"""About how long a task should take: items that are done sooner come several to a task."""
 
+_TASKS_PER_WORKER = 20  # at least so many while items are left, so that all workers end together
+_FORGETTING = 0.2
 _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
 _NO_WORKER_S = 120.0
@@ -31,29 +34,35 @@ _WHEN_LOST = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Result]):
-    """What became of an item: a result, or after its last attempt an error in words."""
+    """What became of an item: a result, or after its last attempt an error in words.
+
+    `worker` is where it ran, "" where nothing came back, and `seconds` how long.
+    """
 
     item: Item
     result: Result | None
     error: str = ""
     attempts: int = 1
+    worker: str = ""
+    seconds: float = 0.0
 
 
 def run_window(
     client: "Client",
     function: Callable[[Item], Result],
-    items: Iterable[Item],
+    items: Sequence[Item],
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome[Item, Result]]:
     """The outcome of `function(item)` for every item, in the order of completion.
 
-    An item that raises is tried `RETRIES` times more. One that was running whenever three workers died is tried a last
-    time alone, after all others, so that its neighbours are not blamed for it. When `stopping()` turns true nothing
-    more is submitted and what is running is awaited; items never submitted have no outcome.
+    Items that take less than `TASK_S` come several to a task, one after the other; each fails and is tried again by
+    itself. An item that raises is tried `RETRIES` times more. One that was running whenever three workers died is tried
+    a last time alone, after all others, so that its neighbours are not blamed for it. When `stopping()` turns true
+    nothing more is submitted and what is running is awaited; items never submitted have no outcome.
     Raises ClusterError when the scheduler is lost.
     """
     with _lost_is_one_error():
-        yield from _run_window(client, function, iter(items), stopping)
+        yield from _Window(client, function, items, stopping).outcomes()
 
 
 def on_each_worker(client: "Client", function: Callable[..., Result], *arguments: object) -> dict[str, Result]:
@@ -91,24 +100,6 @@ def _workers(client: "Client") -> set[str]:
     return set(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def _run_window(
-    client: "Client", function: Callable[[Item], Result], waiting: Iterator[Item], stopping: Callable[[], bool]
-) -> Iterator[Outcome[Item, Result]]:
-    window = _Window(client, function)
-    while True:
-        if not stopping():
-            for item in islice(waiting, window.room()):
-                window.submit(item)
-        if not window.running:
-            break
-        yield from window.finished(stopping)
-    while window.suspects and not stopping():
-        item, attempts = window.suspects.popleft()
-        window.submit(item, attempts + 1, alone=True)
-        while window.running:
-            yield from window.finished(stopping)
-
-
 @contextmanager
 def _lost_is_one_error() -> Iterator[None]:
     """What Dask raises in various ways when the scheduler is gone, as one ClusterError."""
@@ -118,22 +109,75 @@ def _lost_is_one_error() -> Iterator[None]:
         raise ClusterError(_LOST) from error
 
 
+class _Attempt(NamedTuple):
+    """One item on a worker: what it gave or raised."""
+
+    result: Any
+    error: BaseException | None
+    seconds: float
+    worker: str
+
+
+def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[_Attempt]:
+    """Runs on a worker."""
+    from distributed import get_worker
+
+    worker, attempts = get_worker().address, []
+    for item in items:
+        start = time.monotonic()
+        try:
+            result, error = function(item), None
+        except Exception as raised:  # noqa: BLE001 - the driver decides what becomes of it
+            result, error = None, raised
+        attempts.append(_Attempt(result, error, time.monotonic() - start, worker))
+    return attempts
+
+
 class _Window(Generic[Item, Result]):
-    def __init__(self, client: "Client", function: Callable[[Item], Result]) -> None:
+    def __init__(
+        self,
+        client: "Client",
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        stopping: Callable[[], bool],
+    ) -> None:
         from distributed import as_completed
 
         self.client = client
         self.function = function
+        self.stopping = stopping
+        self.waiting = deque((item, 1) for item in items)
         self.completed = as_completed(raise_errors=False)
-        self.running: dict[str, tuple[Item, int, bool]] = {}
+        self.running: dict[str, list[tuple[Item, int]]] = {}
         self.suspects: deque[tuple[Item, int]] = deque()
+        self.is_last_try = False
         self.num_submitted = 0
         self.num_workers = 0
+        self.seconds_each = math.inf
         self.looked_at = self.worked_at = -math.inf
 
-    def room(self) -> int:
+    def outcomes(self) -> Iterator[Outcome[Item, Result]]:
+        while True:
+            while self.waiting and self.has_room() and not self.stopping():
+                self.submit([self.waiting.popleft() for _ in range(self.task_size())])
+            self.is_last_try = not self.running and bool(self.suspects) and not self.stopping()
+            if self.is_last_try:
+                item, attempt = self.suspects.popleft()
+                self.submit([(item, attempt + 1)])
+            if not self.running:
+                return
+            yield from self.finished()
+
+    def has_room(self) -> bool:
         self.look()
-        return max(0, IN_FLIGHT_PER_WORKER * max(1, self.num_workers) - len(self.running))
+        return len(self.running) < IN_FLIGHT_PER_WORKER * max(1, self.num_workers)
+
+    def task_size(self) -> int:
+        """How many of the waiting items go together; an item that failed goes alone."""
+        if self.waiting[0][1] > 1:
+            return 1
+        at_most = len(self.waiting) // (_TASKS_PER_WORKER * max(1, self.num_workers))
+        return max(1, min(at_most, int(TASK_S / max(self.seconds_each, 1e-9))))
 
     def look(self) -> None:
         """Count the workers, at most once a second: it is a question to the scheduler."""
@@ -154,16 +198,17 @@ class _Window(Generic[Item, Result]):
                 )
             time.sleep(_POLL_S)
 
-    def submit(self, item: Item, attempt: int = 1, *, alone: bool = False) -> None:
+    def submit(self, attempts: list[tuple[Item, int]]) -> None:
         # A key of its own for each attempt: the scheduler must not answer with the error that it remembers.
         self.num_submitted += 1
         key = f"{self.function.__name__}-{id(self):x}-{self.num_submitted}"
-        future = self.client.submit(self.function, item, key=key, pure=False)
-        self.running[key] = (item, attempt, alone)
+        items = [item for item, _ in attempts]
+        future = self.client.submit(_attempt_each, self.function, items, key=key, pure=False)
+        self.running[key] = attempts
         self.completed.add(future)
 
-    def finished(self, stopping: Callable[[], bool]) -> Iterator[Outcome[Item, Result]]:
-        """Wait for one task; yield its outcome unless it is to be tried again."""
+    def finished(self) -> Iterator[Outcome[Item, Result]]:
+        """Wait for one task; yield the outcomes of its items that are not to be tried again."""
         from distributed import KilledWorker
 
         self.wait()
@@ -171,24 +216,33 @@ class _Window(Generic[Item, Result]):
         if future.status in ("pending", "lost"):  # its worker died with the result, which is being computed again
             self.completed.add(future)
             return
-        item, attempt, alone = self.running.pop(future.key)
-        try:
-            result, error = future.result(), None
-        except Exception:
-            if future.status != "error":
-                raise
+        tried = self.running.pop(future.key)
+        if future.status == "error":
             error = future.exception()
-        if error is None:
-            yield Outcome(item, result, attempts=attempt)
-        elif isinstance(error, KilledWorker):
-            if alone:
-                yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)
-            else:
-                self.suspects.append((item, attempt))
-        elif attempt <= RETRIES and not stopping():
-            self.submit(item, attempt + 1, alone=alone)
+            for item, attempt in tried:
+                if not isinstance(error, KilledWorker):  # what came back cannot be read here
+                    yield from self.settle(item, attempt, _Attempt(None, error, 0.0, ""))
+                elif self.is_last_try:
+                    yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)
+                else:
+                    self.suspects.append((item, attempt))
+            return
+        for (item, attempt), made in zip(tried, future.result(), strict=True):
+            self.learn(made.seconds)
+            yield from self.settle(item, attempt, made)
+
+    def learn(self, seconds: float) -> None:
+        """Follow how long an item takes; the largest come first, so the past is forgotten by and by."""
+        known = self.seconds_each if math.isfinite(self.seconds_each) else seconds
+        self.seconds_each = known + _FORGETTING * (seconds - known)
+
+    def settle(self, item: Item, attempt: int, made: _Attempt) -> Iterator[Outcome[Item, Result]]:
+        if made.error is None:
+            yield Outcome(item, made.result, "", attempt, made.worker, made.seconds)
+        elif attempt <= RETRIES and not self.stopping():
+            self.waiting.appendleft((item, attempt + 1))
         else:
-            yield Outcome(item, None, describe(error), attempt)
+            yield Outcome(item, None, describe(made.error), attempt, made.worker, made.seconds)
 
 
 def describe(error: BaseException) -> str:

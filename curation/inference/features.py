@@ -14,6 +14,8 @@ from curation.inference.tokens import Tokenizer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from curation.inference.states import States
+
 
 def pooled(
     texts: Sequence[str], directory: Path, pooling: str, max_tokens: int, spec: ScoringSpec | None = None
@@ -28,12 +30,18 @@ def pooled(
     prepare_torch(spec)
     tokenizer = Tokenizer(directory)
     tokens = tokenizer.encode(texts, max_tokens - tokenizer.template.num_special)
-    pool = trunks.pooling(pooling)
+    trunk = trunks.load_trunk(directory, spec.device, first_only=pooling == "cls")
+    outputs = forward(trunk, [_Pool(pooling)], tokens, tokenizer.template, token_budget=spec.budget, device=spec.device)
+    return outputs.heads[0]
 
-    def head(hidden_BTD: "Tensor", _ids_BT: "Tensor", mask_BT: "Tensor") -> "Tensor":
-        return pool(hidden_BTD, mask_BT)
 
-    trunk = trunks.load_trunk(directory, spec.device)
-    return forward(trunk, [head], tokens, tokenizer.template, token_budget=spec.token_budget, device=spec.device).heads[
-        0
-    ]
+class _Pool:
+    """A head that gives what others would read."""
+
+    def __init__(self, pooling: str) -> None:
+        self.pooling = pooling
+        self.reads_first = pooling == "cls"
+
+    def __call__(self, states: "States") -> "Tensor":
+        """features_BD."""
+        return states.pooled(self.pooling)

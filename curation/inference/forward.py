@@ -1,43 +1,57 @@
-"""One trunk pass over tokenised texts, with every head that reads it.
+"""One trunk pass over tokenised texts, with every head that reads it."""
 
-This is where padded batches meet a model. A packed execution takes the place of `forward`: same arguments, same result.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.errors import ModelError
-from curation.inference.batches import batches, halves
+from curation.inference.batches import Batch, Framed, batches, halves, runs
 from curation.inference.tokens import Template, Tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from curation.inference.heads import Head
+    from curation.inference.states import States
 
 _CPU_OUT_OF_MEMORY = "DefaultCPUAllocator"
 
 
+class Encodes(Protocol):
+    """What is asked of a trunk."""
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The tokens of every batch and of its longest text, if they are fixed."""
+
+    @property
+    def may_overflow(self) -> bool:
+        """Whether it computes in numbers that end at 65,504."""
+
+    def __call__(self, batch: Batch, *, fill: bool = True) -> "States":
+        """The hidden states of a batch."""
+
+    def exactly(self, batch: Batch) -> "States":
+        """The same in float32."""
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """What the heads gave, float32 [n, C] for each in the order of the texts, and how often memory ran out."""
+    """What the heads gave, float32 [n, C] for each in the order of the texts.
+
+    How often memory ran out, and how many texts were computed again in float32 because 16 bits could not hold them.
+    """
 
     heads: tuple[NDArray[np.float32], ...]
     num_out_of_memory: int
+    num_overflowed: int
 
 
 def forward(
-    trunk: Callable[["Tensor", "Tensor"], "Tensor"],
-    heads: Sequence["Head"],
-    tokens: Tokens,
-    template: Template,
-    *,
-    token_budget: int,
-    device: str,
+    trunk: Encodes, heads: Sequence["Head"], tokens: Tokens, template: Template, *, token_budget: int, device: str
 ) -> Outputs:
     """Run every text through the trunk once and every head on its hidden states.
 
@@ -45,66 +59,76 @@ def forward(
     """
     import torch
 
-    lengths = tokens.lengths + template.num_special
-    todo = batches(lengths, token_budget)[::-1]
-    done: list[tuple[NDArray[np.int64], list[NDArray[np.float32]]]] = []
-    num_out_of_memory = 0
+    texts = Framed(tokens, template)
+    work = _Work(trunk, heads, texts, device)
+    split = batches if trunk.shape is None else runs
     with torch.inference_mode():
+        outputs = work.run(split(texts.lengths, token_budget))
+        overflowed = np.flatnonzero(~_is_finite(outputs)) if trunk.may_overflow else np.empty(0, np.int64)
+        if len(overflowed):
+            again = work.run(
+                [overflowed[part] for part in batches(texts.lengths[overflowed], token_budget)], exact=True
+            )
+            for values, exact in zip(outputs, again, strict=True):
+                values[overflowed] = exact[overflowed]
+    return Outputs(outputs, work.num_out_of_memory, len(overflowed))
+
+
+class _Work:
+    """Batches through a trunk and its heads; nothing is copied back before the last one is on its way."""
+
+    def __init__(self, trunk: Encodes, heads: Sequence["Head"], texts: Framed, device: str) -> None:
+        self.trunk, self.heads, self.texts, self.device = trunk, heads, texts, device
+        self.num_out_of_memory = 0
+
+    def run(self, places: Sequence[NDArray[np.int64]], *, exact: bool = False) -> tuple[NDArray[np.float32], ...]:
+        """The outputs of each head for all texts; 0 for those that are in no batch."""
+        todo = [(batch, True) for batch in reversed(places)]
+        done: list[tuple[NDArray[np.int64], list[Tensor]]] = []
         while todo:
-            batch = todo.pop()
-            outputs = _run(trunk, heads, _padded(tokens, template, batch), device)
+            batch, whole = todo.pop()
+            outputs = self._attempt(self.texts.batch(batch), whole=whole, exact=exact)
             if outputs is not None:
                 done.append((batch, outputs))
                 continue
-            num_out_of_memory += 1
+            self.num_out_of_memory += 1
             if len(batch) == 1:
                 raise ModelError(
-                    f"One text of {lengths[batch[0]]} tokens does not fit into the memory of {device}. Lower the "
-                    "classifier's max_tokens, or free memory there."
+                    f"One text of {self.texts.lengths[batch[0]]} tokens does not fit into the memory of {self.device}. "
+                    "Lower the classifier's max_tokens, or free memory there."
                 )
-            todo.extend(reversed(halves(batch)))
-    return Outputs(_in_order(done, len(heads)), num_out_of_memory)
+            todo.extend((half, False) for half in reversed(halves(batch)))
+        return tuple(self._gathered(done, head) for head in range(len(self.heads)))
+
+    def _attempt(self, batch: Batch, *, whole: bool, exact: bool) -> "list[Tensor] | None":
+        """The outputs of each head; None when memory ran out."""
+        import torch
+
+        try:
+            states = self.trunk.exactly(batch) if exact else self.trunk(batch, fill=whole)
+            return [head(states).float() for head in self.heads]
+        except torch.OutOfMemoryError:
+            pass
+        except RuntimeError as error:
+            if _CPU_OUT_OF_MEMORY not in str(error):
+                raise
+        # Out here nothing refers to the failed batch any more, so that its memory can be given back.
+        if self.device != "cpu":
+            torch.cuda.empty_cache()
+        return None
+
+    def _gathered(self, done: Sequence[tuple[NDArray[np.int64], "list[Tensor]"]], head: int) -> NDArray[np.float32]:
+        import torch
+
+        if not done:
+            return np.empty((0, 1), np.float32)
+        outputs_BC = torch.cat([outputs[head] for _, outputs in done]).cpu().numpy()
+        gathered = np.zeros((len(self.texts.lengths), outputs_BC.shape[1]), np.float32)
+        gathered[np.concatenate([batch for batch, _ in done])] = outputs_BC
+        return gathered
 
 
-def _padded(tokens: Tokens, template: Template, batch: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """ids_BT with special tokens, padded on the right, and their mask."""
-    rows = [[*template.prefix, *tokens.of(i).tolist(), *template.suffix] for i in batch]
-    shape = (len(rows), max(map(len, rows)))
-    ids_BT, mask_BT = np.full(shape, template.pad, np.int64), np.zeros(shape, np.int64)
-    for ids, mask, row in zip(ids_BT, mask_BT, rows, strict=True):
-        ids[: len(row)] = row
-        mask[: len(row)] = 1
-    return ids_BT, mask_BT
-
-
-def _run(
-    trunk: Callable[["Tensor", "Tensor"], "Tensor"],
-    heads: Sequence["Head"],
-    padded: tuple[NDArray[Any], NDArray[Any]],
-    device: str,
-) -> list[NDArray[np.float32]] | None:
-    """The outputs of each head; None when memory ran out."""
-    import torch
-
-    try:
-        ids_BT, mask_BT = (torch.from_numpy(array).to(device) for array in padded)
-        hidden_BTD = trunk(ids_BT, mask_BT)
-        return [head(hidden_BTD, ids_BT, mask_BT).float().cpu().numpy() for head in heads]
-    except torch.OutOfMemoryError:
-        pass
-    except RuntimeError as error:
-        if _CPU_OUT_OF_MEMORY not in str(error):
-            raise
-    # Out here nothing refers to the failed batch any more, so that its memory can be given back.
-    if device != "cpu":
-        torch.cuda.empty_cache()
-    return None
-
-
-def _in_order(
-    done: Sequence[tuple[NDArray[np.int64], list[NDArray[np.float32]]]], num_heads: int
-) -> tuple[NDArray[np.float32], ...]:
-    if not done:
-        return tuple(np.empty((0, 1), np.float32) for _ in range(num_heads))
-    order = np.argsort(np.concatenate([batch for batch, _ in done]))
-    return tuple(np.concatenate([outputs[head] for _, outputs in done])[order] for head in range(num_heads))
+def _is_finite(outputs: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
+    """Whether all outputs of a text are."""
+    finite: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in outputs])
+    return finite

@@ -1,6 +1,5 @@
 """Heads: hidden states → outputs [B, C]. Importing this module imports torch and transformers."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,8 +10,10 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from curation.core.classifier import Precision
 from curation.core.errors import ModelError
-from curation.inference.trunk import load_model, pooling
+from curation.inference.states import States
+from curation.inference.trunk import load_model
 
 _PROBE_TOKENS = (7, 4)
 _PROBE_TOLERANCE = 1e-5
@@ -21,22 +22,23 @@ _PROBE_TOLERANCE = 1e-5
 class Head(Protocol):
     """What turns the hidden states of a batch into outputs."""
 
-    def __call__(self, hidden_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor, /) -> Tensor:
-        """outputs_BC, in float32."""
+    reads_first: bool
+    """Whether it reads the state of each text's first token alone."""
+
+    def __call__(self, states: States, /) -> Tensor:
+        """outputs_BC."""
 
 
-@dataclass(frozen=True, eq=False)
 class LinearHead:
     """A pooling and a linear layer with one output."""
 
-    how: str
-    weight_CD: Tensor
-    bias_C: Tensor
+    def __init__(self, how: str, weight_CD: Tensor, bias_C: Tensor) -> None:
+        self.reads_first = how == "cls"
+        self._how, self._weight_CD, self._bias_C = how, weight_CD, bias_C
 
-    def __call__(self, hidden_BTD: Tensor, _ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    def __call__(self, states: States) -> Tensor:
         """outputs_BC, in float32."""
-        pooled_BD = pooling(self.how)(hidden_BTD, mask_BT)
-        return torch.nn.functional.linear(pooled_BD, self.weight_CD, self.bias_C)
+        return torch.nn.functional.linear(states.pooled(self._how).float(), self._weight_CD, self._bias_C)
 
 
 class ModelHead:
@@ -45,13 +47,22 @@ class ModelHead:
     The model's own forward runs, so its dropout, pooling, projections and choice of a token are its own.
     """
 
-    def __init__(self, model: Any, device: str) -> None:
+    def __init__(self, model: Any) -> None:
         self.given = _Given(model.base_model)
         setattr(model, model.base_model_prefix, self.given)
-        self.model = model.to(device)
+        self.model = model
+        self.reads_first = False
 
-    def __call__(self, hidden_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """outputs_BC, in float32."""
+    def __call__(self, states: States) -> Tensor:
+        """outputs_BC."""
+        if self.reads_first:
+            hidden_B1D = states.first_BD.unsqueeze(1)
+            first_B1 = states.first_ids_B.unsqueeze(1)
+            return self.outputs_BC(hidden_B1D, first_B1, torch.ones_like(first_B1))
+        return self.outputs_BC(*states.padded())
+
+    def outputs_BC(self, hidden_BTD: Tensor, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """What the model gives for these states in rows."""
         self.given.hidden_BTD = hidden_BTD
         outputs_BC: Tensor = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits
         self.given.hidden_BTD = None
@@ -74,7 +85,7 @@ def load_linear_head(directory: Path, how: str, width: int, device: str) -> Line
     return LinearHead(how, weight_CD.float(), bias_C.float())
 
 
-def load_model_head(directory: Path, device: str) -> ModelHead:
+def load_model_head(directory: Path, device: str, precision: Precision = "exact") -> ModelHead:
     """The head of a sequence-classification checkpoint.
 
     Raises ModelError when a weight is not in the checkpoint, or when trunk and head do not give what the whole gives.
@@ -89,17 +100,30 @@ def load_model_head(directory: Path, device: str) -> ModelHead:
     with torch.inference_mode():
         expected = model(input_ids=ids_BT, attention_mask=mask_BT).logits
         hidden_BTD = model.base_model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
-        head = ModelHead(model, "cpu")
+        head = ModelHead(model)
         try:
-            got = head(hidden_BTD, ids_BT, mask_BT)
+            got = head.outputs_BC(hidden_BTD, ids_BT, mask_BT)
         except (AttributeError, TypeError, IndexError) as error:
             raise ModelError(
                 f"{directory}: {type(model).__name__} cannot be split into trunk and head: {error}"
             ) from error
-    if not torch.allclose(got, expected, rtol=0, atol=_PROBE_TOLERANCE, equal_nan=True):
-        raise ModelError(f"{directory}: {type(model).__name__} scores otherwise when it is split into trunk and head.")
-    head.model.to(device)
+        if not torch.allclose(got, expected, rtol=0, atol=_PROBE_TOLERANCE, equal_nan=True):
+            raise ModelError(
+                f"{directory}: {type(model).__name__} scores otherwise when it is split into trunk and head."
+            )
+        head.reads_first = _reads_first(head, hidden_BTD, ids_BT, expected)
+    head.model.to(device, torch.bfloat16 if precision == "bfloat16" else None)
     return head
+
+
+def _reads_first(head: ModelHead, hidden_BTD: Tensor, ids_BT: Tensor, expected: Tensor) -> bool:
+    """Whether the outputs stay what they are when only the first states are left."""
+    first_B1 = ids_BT[:, :1]
+    try:
+        got = head.outputs_BC(hidden_BTD[:, :1], first_B1, torch.ones_like(first_B1))
+    except (IndexError, RuntimeError, ValueError):
+        return False
+    return torch.allclose(got, expected, rtol=0, atol=_PROBE_TOLERANCE, equal_nan=True)
 
 
 class _Output(BaseModelOutputWithPooling):  # type: ignore[misc]

@@ -23,7 +23,6 @@ RULE = 1
 # whose normal form begins or ends with one, or that composes with a neighbour.
 _PLAIN = "!-~À-ÖØ-öø-ʯΆΈ-ΊΌΎ-ΡΣ-ώ\u0400-\u0481\u048a-\u052fא-תء-غف-يぁ-ゖァ-ヺ㐀-䶿一-鿿가-힣"
 _SAFE_CUT = re.compile(f"(?<=[{_PLAIN}]) (?=[{_PLAIN}])")
-_WINDOW_CHARS = 512
 
 _LOCAL_NORMALIZERS = {
     "BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend", "Strip",
@@ -49,14 +48,10 @@ def cut(text: str, max_chars: int) -> str:
     """The text before its last safe cut at or before `max_chars`; all of it where there is none."""
     if len(text) <= max_chars:
         return text
-    stop = max_chars
-    while stop > 0:
-        start = max(0, stop - _WINDOW_CHARS)
-        # one character more on each side, so that a blank at the border of a window is seen with its neighbours
-        found = [match.start() for match in _SAFE_CUT.finditer(text, max(0, start - 1), stop + 2)]
-        if found:
-            return text[: found[-1]]
-        stop = start
+    blank = max_chars + 1
+    while (blank := text.rfind(" ", 0, blank)) > 0:
+        if _SAFE_CUT.match(text, blank):
+            return text[:blank]
     return text
 
 

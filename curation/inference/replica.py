@@ -2,48 +2,69 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import chain
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.classifier import Classifier, EncoderParts, Scorer
 from curation.core.errors import ColumnError, ConfigError, ModelError
+from curation.core.fingerprint import fingerprint
+from curation.core.stopwatch import spent
+from curation.inference.budget import find_budget, usual_budget
+from curation.inference.chunks import Chunks
 from curation.inference.forward import forward
-from curation.inference.groups import Groups, Pass, groups
+from curation.inference.groups import Groups, Pass, groups, passes
 from curation.inference.tokens import Tokenizer, Tokens
+
+if TYPE_CHECKING:
+    from curation.inference.heads import Head
 
 __all__ = ["Groups", "Replica", "ScoringSpec", "Tally", "groups", "load_replica", "replica_for", "schema_of"]
 
 Columns = Mapping[str, NDArray[Any]]
 
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+_WHOLE = 1 << 30
+_LOW_PRECISION_SLACK = 0.15  # measured on web text: bfloat16 throughout moves no score by more than 0.06
 
 
 @dataclass(frozen=True)
 class ScoringSpec:
     """How texts are scored on one worker.
 
-    `token_budget` bounds the padded tokens of a batch; `compute_threads` are torch's, which are part of the result: a
-    sum runs in the same order only with the same number of threads.
+    `token_budget` bounds the padded tokens of a batch; 0 stands for what a run measures before its first shard, and
+    elsewhere for 2,048 on CPUs and 32,768 on GPUs. `compute_threads` are torch's, which are part of the result: a sum
+    runs in the same order only with the same number of threads. `compiled` compiles packed trunks on GPUs.
     """
 
     device: str = "cpu"
-    token_budget: int = 4096
+    token_budget: int = 0
     compute_threads: int = 1
+    compiled: bool = False
 
     def __post_init__(self) -> None:
-        small = [name for name in ("token_budget", "compute_threads") if getattr(self, name) < 1]
-        wrong = [f"scoring.{name}: {getattr(self, name)} is below 1." for name in small]
+        wrong = []
+        if self.token_budget < 0:
+            wrong.append(f"scoring.token_budget: {self.token_budget} is below 0; 0 means that it is measured.")
+        if self.compute_threads < 1:
+            wrong.append(f"scoring.compute_threads: {self.compute_threads} is below 1.")
+        if self.compiled and self.device == "cpu":
+            wrong.append("scoring.compiled: has no effect on a CPU, where nothing is gained by it; leave it out.")
         if not _DEVICE.fullmatch(self.device):
             wrong.append(f'scoring.device: {self.device!r} is none of "cpu", "cuda", "cuda:<number>".')
         if wrong:
             raise ConfigError(*wrong)
+
+    @property
+    def budget(self) -> int:
+        """The token budget, or what stands for 0."""
+        return self.token_budget or usual_budget(self.device)
 
 
 @dataclass(frozen=True)
@@ -51,7 +72,8 @@ class Tally:
     """What one classifier has scored since the last count.
 
     `num_tokens` are those that its model saw, special tokens included; a text with more counts as truncated. A score
-    that was not finite is missing; one above the classifier's `highest` is kept.
+    that was not finite is missing; one above the classifier's `highest` is kept. A text that overflowed 16 bits was
+    computed again in float32.
     """
 
     num_scored: int = 0
@@ -60,6 +82,7 @@ class Tally:
     num_non_finite: int = 0
     num_above_highest: int = 0
     num_out_of_memory: int = 0
+    num_overflowed: int = 0
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(Tally)))
@@ -70,9 +93,22 @@ class _Loaded:
     """A forward pass with its models."""
 
     about: Pass
-    trunk: Callable[..., Any]
-    heads: tuple[Callable[..., Any], ...]
-    readouts: tuple[Callable[[NDArray[np.float32]], Columns], ...]
+    trunk: Any
+    heads: tuple["Head", ...]
+    parts: tuple[EncoderParts, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Texts on their way through a replica: tokenised once, and scored by all that needs no device.
+
+    `rows` are the places of those that are there, among `num_texts`.
+    """
+
+    num_texts: int
+    rows: NDArray[np.int64]
+    tokens: Mapping[str, Tokens]
+    columns: Mapping[str, Columns]
 
 
 class Replica:
@@ -86,16 +122,16 @@ class Replica:
         self.classifiers = tuple(classifiers)
         self.schema = schema_of(self.classifiers)
         self.spec = spec
-        self._lock = Lock()
+        self._preparing, self._computing = Lock(), Lock()
         self._tallies = dict.fromkeys(self._names, Tally())
-        parts = {each.name: part for each in self.classifiers if (part := each.parts()) is not None}
+        self._parts = {each.name: part for each in self.classifiers if (part := each.parts()) is not None}
         self._tokenizers: dict[str, Tokenizer] = {}
-        for part in parts.values():
+        for part in self._parts.values():
             if part.tokenizer not in self._tokenizers:
                 self._tokenizers[part.tokenizer] = part.load_tokenizer()
-        self._passes = [_loaded(each, parts, spec.device) for each in groups(self.classifiers).passes]
+        self._passes = [_loaded(each, self._parts, spec) for each in passes(self._parts)]
         self._alone: dict[str, Scorer] = {
-            each.name: each.load(spec.device) for each in self.classifiers if each.name not in parts
+            each.name: each.load(spec.device) for each in self.classifiers if each.name not in self._parts
         }
 
     @property
@@ -104,11 +140,13 @@ class Replica:
 
     @property
     def build(self) -> str:
-        """The torch that computes here, for logs."""
+        """The torch that computes here and what makes the ids, for logs."""
         import torch
 
         num_packed = sum(getattr(each.trunk, "is_packed", False) for each in self._passes)
-        return f"torch {torch.__version__} on {self.spec.device}, {num_packed} of {len(self._passes)} trunks packed"
+        packed = f"{num_packed} of {len(self._passes)} trunks packed"
+        ids = sorted({f"ids by {each.how}" for each in self._tokenizers.values()})
+        return "; ".join([f"torch {torch.__version__} on {self.spec.device}, {packed}", *ids])
 
     def __call__(self, texts: Sequence[str | None]) -> dict[str, NDArray[Any]]:
         """The columns of all classifiers, each as long as `texts` and in their order.
@@ -116,92 +154,124 @@ class Replica:
         Raises ModelError when a text does not fit into memory by itself, or, after memory ran out, when a canary is
         not reproduced any more.
         """
+        return self.score(self.prepare(texts))
+
+    def prepare(self, texts: Sequence[str | None]) -> Prepared:
+        """All that needs no device: one thread may prepare texts while another scores those before them."""
         rows = np.array([row for row, text in enumerate(texts) if text is not None and text.strip()], np.int64)
         present = [text for row in rows if (text := texts[row]) is not None]
-        with self._lock:
-            columns, tallies = self._score(present)
+        with self._preparing:
+            tokens = self._tokenise(present) if present else {}
+            with spent("forward"):
+                columns = {name: scorer(present) for name, scorer in self._alone.items()} if present else {}
+        return Prepared(len(texts), rows, tokens, columns)
+
+    def score(self, prepared: Prepared) -> dict[str, NDArray[Any]]:
+        """The columns of prepared texts. Raises as a call does."""
+        with self._computing:
+            columns, tallies = self._score(prepared)
             for name, tally in tallies.items():
                 self._tallies[name] += tally
             if any(tally.num_out_of_memory for tally in tallies.values()):
                 self._check_canaries()
-        return {name: _spread(columns.get(name), rows, len(texts), dtype) for name, dtype in self.schema.items()}
+        return {
+            name: _spread(columns.get(name), prepared.rows, prepared.num_texts, dtype)
+            for name, dtype in self.schema.items()
+        }
+
+    def find_budget(self) -> int:
+        """The token budget with which the trunks run fastest here, from some seconds of probes or from memory."""
+        if not self._passes:
+            return self.spec.budget
+        about = [each.about for each in self._passes]
+        facts = [[each.trunk, each.precision, each.max_tokens] for each in about]
+        identity = fingerprint([facts, self.build, self.spec.compute_threads])
+        trunks = [each.trunk for each in self._passes]
+        return find_budget(trunks, max(each.max_tokens for each in about), self.spec.device, identity)
 
     def take_tallies(self) -> dict[str, Tally]:
         """What each classifier has scored since the last call, by name."""
-        with self._lock:
+        with self._computing:
             taken, self._tallies = self._tallies, dict.fromkeys(self._names, Tally())
         return taken
 
     def check_canaries(self) -> None:
         """Raises ModelError when a classifier does not give its canary's scores; nothing is counted."""
-        with self._lock:
+        with self._computing:
             self._check_canaries()
 
     def _check_canaries(self) -> None:
         for each in self.classifiers:
             if (canary := each.canary()) is None:
                 continue
-            got = self._score(canary.texts)[0][each.score_column]
+            got = self._score(self.prepare(canary.texts))[0][each.score_column]
+            tolerance = canary.tolerance + self._slack(each.name) * _spread_of(canary.scores)
             for number, expected in enumerate(canary.scores):
-                if not abs(float(got[number]) - expected) <= canary.tolerance:
+                if not abs(float(got[number]) - expected) <= tolerance:
                     raise ModelError(
                         f"{each.name}: canary text {number} scores {got[number]:.8g} here, expected {expected:.8g} "
-                        f"within {canary.tolerance:g}. The model's files, torch or the device compute something else; "
+                        f"within {tolerance:g}. The model's files, torch or the device compute something else; "
                         "fetch the model again, or see whether a fresh environment reproduces it."
                     )
 
-    def _score(self, texts: Sequence[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Tally]]:
+    def _slack(self, name: str) -> float:
+        """How far 16 bits may move a canary's scores, which were measured in float32, in units of their spread."""
+        part = self._parts.get(name)
+        return _LOW_PRECISION_SLACK if part is not None and part.precision != "exact" else 0.0
+
+    def _score(self, prepared: Prepared) -> tuple[dict[str, NDArray[Any]], dict[str, Tally]]:
         """Columns of texts that are there, and what was counted on the way."""
         columns: dict[str, NDArray[Any]] = {}
         tallies: dict[str, Tally] = {}
-        if not texts:
+        if not len(prepared.rows):
             return columns, tallies
-        for name, found, tally in chain(self._run_passes(texts), self._run_alone(texts)):
+        alone = ((name, found, Tally()) for name, found in prepared.columns.items())
+        for name, found, tally in chain(self._run_passes(prepared.tokens), alone):
             columns |= {column: _finite(values) for column, values in found.items()}
             tallies[name] = tally
         for each in self.classifiers:
             score = columns[each.score_column]
             tallies[each.name] += Tally(
-                num_scored=len(texts),
+                num_scored=len(prepared.rows),
                 num_non_finite=int(np.isnan(score).sum()),
                 num_above_highest=int((score > each.highest).sum()),
             )
         return columns, tallies
 
-    def _run_passes(self, texts: Sequence[str]) -> Iterator[tuple[str, Columns, Tally]]:
-        tokens = self._tokenise(texts)
+    def _run_passes(self, tokens: Mapping[str, Tokens]) -> Iterator[tuple[str, Columns, Tally]]:
         for each in self._passes:
             template = self._tokenizers[each.about.tokenizer].template
-            seen = tokens[each.about.tokenizer].cut(each.about.max_tokens - template.num_special)
-            outputs = forward(
-                each.trunk,
-                each.heads,
-                seen,
-                template,
-                token_budget=self.spec.token_budget,
-                device=self.spec.device,
-            )
+            content = each.about.max_tokens - template.num_special
+            whole = tokens[each.about.tokenizer]
+            chunks = Chunks.of(whole, content) if each.about.in_chunks else None
+            seen = chunks.tokens if chunks else whole.cut(content)
+            with spent("forward"):
+                outputs = forward(
+                    each.trunk, each.heads, seen, template, token_budget=self.spec.budget, device=self.spec.device
+                )
             tally = Tally(
                 num_truncated=int(seen.truncated.sum()),
                 num_tokens=len(seen.ids) + template.num_special * len(seen),
                 num_out_of_memory=outputs.num_out_of_memory,
+                num_overflowed=outputs.num_overflowed,
             )
-            for name, readout, values in zip(each.about.names, each.readouts, outputs.heads, strict=True):
-                yield name, readout(values), tally
-
-    def _run_alone(self, texts: Sequence[str]) -> Iterator[tuple[str, Columns, Tally]]:
-        for name, scorer in self._alone.items():
-            yield name, scorer(texts), Tally()
+            for name, part, values in zip(each.about.names, each.parts, outputs.heads, strict=True):
+                columns = part.read(values)
+                if chunks:
+                    columns = {column: chunks.join(scores, part.long_documents) for column, scores in columns.items()}
+                yield name, columns, tally
 
     def _tokenise(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """The tokens of each tokenizer, as many as the pass that wants most of them."""
         longest: dict[str, int] = {}
         for about in (each.about for each in self._passes):
-            longest[about.tokenizer] = max(about.max_tokens, longest.get(about.tokenizer, 0))
-        return {
-            key: self._tokenizers[key].encode(texts, max_tokens - self._tokenizers[key].template.num_special)
-            for key, max_tokens in longest.items()
-        }
+            wanted = _WHOLE if about.in_chunks else about.max_tokens
+            longest[about.tokenizer] = max(wanted, longest.get(about.tokenizer, 0))
+        with spent("tokenise"):
+            return {
+                key: self._tokenizers[key].encode(texts, max_tokens - self._tokenizers[key].template.num_special)
+                for key, max_tokens in longest.items()
+            }
 
 
 def load_replica(classifiers: Sequence[Classifier], spec: ScoringSpec) -> Replica:
@@ -232,6 +302,13 @@ def schema_of(classifiers: Sequence[Classifier]) -> dict[str, str]:
     return schema
 
 
+def is_fast_here(device: str) -> bool:
+    """Whether a device multiplies 16 bits faster than 32."""
+    from curation.inference import precision
+
+    return precision.is_fast_here(device)
+
+
 def prepare_torch(spec: ScoringSpec) -> None:
     """Give torch the threads of `spec`."""
     import torch
@@ -251,15 +328,23 @@ def _remembered(classifiers: tuple[Classifier, ...], spec: ScoringSpec, _fingerp
     return load_replica(classifiers, spec)
 
 
-def _loaded(about: Pass, parts: Mapping[str, EncoderParts], device: str) -> _Loaded:
-    mine = [parts[name] for name in about.names]
-    heads = tuple(part.load_head(device) for part in mine)
-    return _Loaded(about, mine[0].load_trunk(device), heads, tuple(part.read for part in mine))
+def _loaded(about: Pass, parts: Mapping[str, EncoderParts], spec: ScoringSpec) -> _Loaded:
+    mine = tuple(parts[name] for name in about.names)
+    heads = tuple(part.load_head(spec.device) for part in mine)
+    trunk = mine[0].load_trunk(spec.device, all(head.reads_first for head in heads))
+    if spec.device != "cpu":
+        trunk.fix_shape(max(spec.budget, about.max_tokens), about.max_tokens, compiled=spec.compiled)
+    return _Loaded(about, trunk, heads, mine)
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:
     """Values with NaN for what is infinite; strings as they are."""
     return values if values.dtype == object else np.where(np.isfinite(values), values, np.float32(np.nan))
+
+
+def _spread_of(scores: Sequence[float]) -> float:
+    """The standard deviation of a canary's scores; of one score its size."""
+    return float(np.std(scores)) or abs(scores[0])
 
 
 def _spread(values: NDArray[Any] | None, rows: NDArray[np.int64], num_texts: int, dtype: str) -> NDArray[Any]:

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from curation.core.errors import ConfigError, ModelError
 from curation.core.fingerprint import fingerprint
 from curation.inference import precut
 from curation.inference.files import once, parse_json, read_json, sha256
+from curation.inference.nano import fastest
 
 _CHARS_PER_TOKEN = 6
 _WIDER = 4
@@ -67,9 +69,10 @@ class Tokens:
 
     def cut(self, max_content: int) -> "Tokens":
         """The first `max_content` ids of each text."""
-        if not len(self) or self.lengths.max() <= max_content:
+        if not (self.lengths > max_content).any():
             return self
-        return _flat([self.of(i)[: max_content + 1] for i in range(len(self))], max_content, self.truncated)
+        # What was truncated before is as long as any, so it is cut again.
+        return _first(max_content, self.ids, self.offsets[:-1], self.lengths)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Template:
 class Tokenizer:
     """The tokenizer of a model directory, as transformers' AutoTokenizer loads it.
 
+    `how` says what makes the ids, for logs: tokenizers, or nanotoken with the proof that its ids are the same.
     Raises ModelError when transformers cannot load it, or when it cuts or frames texts in another way than this class:
     on the left, or with token types other than 0.
     """
@@ -100,35 +104,31 @@ class Tokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._is_cuttable = _is_cuttable(self._tokenizer)
+        self._encode, self.how = fastest(self._tokenizer, partial(_encode, self._tokenizer))
         self.template = _template(reference, directory)
         self._compare(reference, directory)
 
     def encode(self, texts: Sequence[str], max_content: int) -> Tokens:
         """The first `max_content` ids of each text, without special tokens."""
-        self._tokenizer.enable_truncation(max_content + 1)  # one more, so that cutting is seen
-        return _flat(self._first_ids(texts, max_content + 1), max_content)
-
-    def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """The number of ids of each whole text, without special tokens."""
-        self._tokenizer.no_truncation()
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return np.fromiter((len(encoding) for encoding in encodings), np.int64, len(encodings))
-
-    def _first_ids(self, texts: Sequence[str], wanted: int) -> list[list[int]]:
-        """Ids of each text, from a piece of it where that has as many as are wanted."""
-        ids: list[list[int]] = [[] for _ in texts]
+        wanted = max_content + 1  # one more, so that cutting is seen
+        starts, lengths = np.empty((2, len(texts)), np.int64)
+        found: list[NDArray[np.int32]] = []
         left = list(range(len(texts)))
         for max_chars in self._piece_lengths(wanted):
             pieces = [texts[i] if max_chars is None else precut.cut(texts[i], max_chars) for i in left]
-            encodings = self._tokenizer.encode_batch_fast(pieces, add_special_tokens=False)
-            short = []
-            for i, piece, encoding in zip(left, pieces, encodings, strict=True):
-                if len(encoding) < wanted and len(piece) < len(texts[i]):
-                    short.append(i)
-                else:
-                    ids[i] = encoding.ids
-            left = short
-        return ids
+            ids, offsets = self._encode(pieces, wanted)
+            starts[left] = offsets[:-1] + sum(map(len, found))
+            lengths[left] = np.diff(offsets)
+            found.append(ids)
+            cut = [i for i, piece in zip(left, pieces, strict=True) if len(piece) < len(texts[i])]
+            left = [i for i in cut if lengths[i] < wanted]
+            if not left:
+                break
+        return _first(max_content, np.concatenate(found), starts, lengths)
+
+    def count(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """The number of ids of each whole text, without special tokens."""
+        return np.diff(self._encode(list(texts), None)[1])
 
     def _piece_lengths(self, wanted: int) -> list[int | None]:
         if not self._is_cuttable:
@@ -248,12 +248,23 @@ def _template(reference: Any, directory: Path) -> Template:
     raise ModelError(f"{directory}: its tokenizer does not frame a text with special tokens; it gives {framed}.")
 
 
-def _flat(ids: Sequence[Any], max_content: int, truncated: NDArray[np.bool_] | None = None) -> Tokens:
-    """The first `max_content` of the ids of each text; one with more of them is truncated, or was so before."""
-    lengths = np.fromiter((min(len(each), max_content) for each in ids), np.int64, len(ids))
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    flat = np.empty(offsets[-1], np.int32)
-    for i, each in enumerate(ids):
-        flat[offsets[i] : offsets[i + 1]] = each[:max_content]
-    longer = np.fromiter((len(each) > max_content for each in ids), np.bool_, len(ids))
-    return Tokens(flat, offsets, longer if truncated is None else longer | truncated)
+def _encode(tokenizer: Any, texts: Sequence[str], limit: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    if limit is None:
+        tokenizer.no_truncation()
+    else:
+        tokenizer.enable_truncation(limit)
+    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+    offsets = _offsets(np.fromiter(map(len, encodings), np.int64, len(encodings)))
+    return np.fromiter(chain.from_iterable(each.ids for each in encodings), np.int32, offsets[-1]), offsets
+
+
+def _first(max_content: int, ids: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Tokens:
+    """The first `max_content` ids of texts that lie anywhere in `ids`."""
+    kept = np.minimum(lengths, max_content)
+    offsets = _offsets(kept)
+    where = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], kept)
+    return Tokens(ids[where], offsets, lengths > max_content)
+
+
+def _offsets(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])

@@ -1,7 +1,7 @@
 """The trunk: an encoder up to its last hidden states. Importing this module imports torch and transformers."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,42 +11,110 @@ from torch import Tensor
 from transformers import AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
 
+from curation.core.classifier import Precision
 from curation.core.errors import ModelError
 from curation.inference import packing
+from curation.inference.batches import Batch, most_texts
+from curation.inference.precision import exactly, low_dtype, lower, num_lowered, widen
+from curation.inference.states import States
 from curation.inference.weights import model_config, trunk_digests, weight_files
 
 
 class Trunk:
-    """Token ids → last hidden states, in float32, without gradients.
+    """A batch of token ids → its last hidden states, without gradients.
 
     It runs packed where the model can (`is_packed`): no padding is computed, and a text does not feel its neighbours.
+    With `first_only` the last layer is computed for each text's first token alone, where the model allows that.
+    Raises ModelError when the model cannot compute in this precision.
     """
 
-    def __init__(self, model: Any, device: str) -> None:
-        with quiet():
-            # elsewhere than on CPUs, attention text by text costs more than padding does
-            self._first = packing.first_position(model) if device == "cpu" else None
-        self.model = model.to(device)
+    def __init__(self, model: Any, device: str, precision: Precision = "exact", *, first_only: bool = False) -> None:
         self.device = device
+        self.precision = precision
+        self.may_overflow = precision == "fast" and low_dtype(device) == torch.float16
+        self._first: int | None = None
+        self._shape: tuple[int, int] | None = None
+        with quiet():
+            if device == "cpu" or precision != "exact":  # on GPUs attention within texts computes in 16 bits only
+                self._first = packing.first_position(model)
+            self.first_only = first_only and self._first is not None and packing.read_first_rows(model, self._first)
+        if precision == "fast":
+            lower(model, low_dtype(device))
+        elif precision == "bfloat16":
+            model.to(torch.bfloat16)
+        self.model = model.to(device)
+        self._forward = self.model
+        if precision != "exact" and self._why_not():
+            widen(self.model)
+            if problem := self._why_not():
+                raise ModelError(
+                    f"{type(model).__name__} cannot compute in precision {precision!r}: {problem}. "
+                    'Set precision = "exact" for this classifier.'
+                )
 
     @property
     def is_packed(self) -> bool:
         """Whether texts run without padding."""
         return self._first is not None
 
-    def __call__(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-        """hidden_BTD of ids padded on the right and their mask: 1 for a token, 0 for padding, whose states are void."""
-        lengths = mask_BT.sum(1).tolist()
-        if self._first is None or not all(lengths):
-            return self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state  # type: ignore[no-any-return]
-        is_token_BT = mask_BT.bool()
-        hidden_TD = packing.run(self.model, ids_BT[is_token_BT], lengths, self._first)
-        hidden_BTD = hidden_TD.new_zeros(*ids_BT.shape, hidden_TD.shape[-1])
-        hidden_BTD[is_token_BT] = hidden_TD
-        return hidden_BTD
+    def fix_shape(self, num_tokens: int, longest: int, *, compiled: bool = False) -> None:
+        """Run every packed batch as `num_tokens` tokens of texts of at most `longest`, so that one shape is met.
+
+        Kernels are then chosen once, and with `compiled` the model is compiled for it. Nothing where nothing is packed.
+        """
+        if self.is_packed:
+            self._shape = num_tokens, longest
+            if compiled:
+                self._forward = torch.compile(self.model, dynamic=False)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The tokens of every batch and of its longest text; None when batches are as large as their texts."""
+        return self._shape
+
+    def __call__(self, batch: Batch, *, fill: bool = True) -> States:
+        """The states of a batch; `fill` brings it to the fixed shape, if there is one."""
+        if self._first is None:
+            return self._padded(batch)
+        if self._shape is None or not fill:
+            hidden_TD = packing.run(self.model, batch, self._first, self.device)
+        else:
+            num_tokens, longest = self._shape
+            filled, num_texts = batch.filled(num_tokens, longest), most_texts(num_tokens)
+            hidden_TD = packing.run(
+                self._forward, filled, self._first, self.device, num_texts=num_texts, longest=longest
+            )
+        if self.first_only:
+            return self._states(hidden_TD[: len(batch)], batch.ids[batch.starts], (1,) * len(batch), batch.pad)
+        return self._states(hidden_TD[: len(batch.ids)], batch.ids, tuple(batch.lengths.tolist()), batch.pad)
+
+    def exactly(self, batch: Batch) -> States:
+        """The states of a batch in float32, though the trunk is fast; for what float16 cannot hold."""
+        with exactly(self.model):
+            return self._padded(batch)
+
+    def _padded(self, batch: Batch) -> States:
+        ids_BT, mask_BT = (torch.from_numpy(each).to(self.device) for each in batch.padded())
+        hidden_BTD = self.model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+        return self._states(hidden_BTD[mask_BT.bool()], batch.ids, tuple(batch.lengths.tolist()), batch.pad)
+
+    def _states(self, hidden_TD: Tensor, ids: Any, lengths: tuple[int, ...], pad: int) -> States:
+        hidden_TD = hidden_TD if self.precision == "bfloat16" else hidden_TD.float()
+        return States(hidden_TD, torch.from_numpy(ids).to(self.device), lengths, pad)
+
+    def _why_not(self) -> str:
+        """Why a model of an unusual architecture does not compute in 16 bits; "" when it does."""
+        if self.precision == "fast" and not num_lowered(self.model):
+            return "its layers have no linear layers, as torch knows them"
+        try:
+            with torch.inference_mode():
+                self(packing.probe(self.model.config))
+        except RuntimeError as error:
+            return str(error)
+        return ""
 
 
-def load_trunk(directory: Path, device: str) -> Trunk:
+def load_trunk(directory: Path, device: str, precision: Precision = "exact", *, first_only: bool = False) -> Trunk:
     """The trunk of a checkpoint of either sort: one that is nothing else, or a sequence classifier.
 
     Raises ModelError when it cannot be loaded or one of its weights is not in the checkpoint.
@@ -54,10 +122,11 @@ def load_trunk(directory: Path, device: str) -> Trunk:
     if is_classifier(directory):
         model, missing = load_model(AutoModelForSequenceClassification, directory)
         prefix = model.base_model_prefix + "."
-        inside = [name.removeprefix(prefix) for name in missing if name.startswith(prefix)]
-        return Trunk(_complete(model.base_model, inside, directory), device)
-    model, missing = load_model(AutoModel, directory)
-    return Trunk(_complete(model, missing, directory), device)
+        missing = [name.removeprefix(prefix) for name in missing if name.startswith(prefix)]
+        model = model.base_model
+    else:
+        model, missing = load_model(AutoModel, directory)
+    return Trunk(_complete(model, missing, directory), device, precision, first_only=first_only)
 
 
 def is_classifier(directory: Path) -> bool:
@@ -90,11 +159,6 @@ def load_model(auto: Any, directory: Path) -> tuple[Any, list[str]]:
     return model.eval().requires_grad_(requires_grad=False), sorted(info["missing_keys"])
 
 
-def pooling(how: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The function (hidden_BTD, mask_BT) → pooled_BD that a card names: "mean" over all tokens, or "cls", the first."""
-    return {"mean": _mean, "cls": _first}[how]
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence transformers while it loads: what it would warn of is checked here."""
@@ -109,15 +173,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if has_bar:
             logging.enable_progress_bar()
-
-
-def _mean(hidden_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    weight_BT1 = mask_BT.unsqueeze(-1).to(hidden_BTD.dtype)
-    return (hidden_BTD * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1e-9)
-
-
-def _first(hidden_BTD: Tensor, _mask_BT: Tensor) -> Tensor:
-    return hidden_BTD[:, 0]
 
 
 def _complete(model: torch.nn.Module, missing: list[str], directory: Path) -> torch.nn.Module:

@@ -7,7 +7,7 @@ file that was made from it, and nothing that rounding has made equal counts as e
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -87,6 +87,18 @@ def trunk_fingerprint(directory: Path) -> str:
     return fingerprint({"tensors": trunk_digests(directory), "config": behaviour(model_config(directory))})
 
 
+def rounded_trunk(directory: Path) -> str:
+    """Equal when the tensors of two trunks are equal once each value is rounded to bfloat16; read anew each time."""
+    prefix, wanted = trunk_prefix(tensor_digests(directory)), trunk_digests(directory)
+    digests = {
+        short: digest
+        for path in weight_files(directory)
+        for name, digest in _digests(path, _bfloat16).items()
+        if (short := name.removeprefix(prefix)) in wanted
+    }
+    return fingerprint(digests)
+
+
 def weight_files(directory: Path) -> tuple[Path, ...]:
     """The safetensors files of a checkpoint, one or the shards that its index names. Raises ModelError."""
     if (single := directory / "model.safetensors").is_file():
@@ -105,10 +117,15 @@ def weight_files(directory: Path) -> tuple[Path, ...]:
 
 @once
 def _file_digests(path: Path) -> dict[str, str]:
+    return _digests(path, lambda block: block)
+
+
+def _digests(path: Path, rounding: Callable[[bytes], bytes]) -> dict[str, str]:
+    """The digest of each tensor; those of numbers with a point see their float32 values rounded."""
     with path.open("rb") as file:
         start, header = _header(path, file)
         return {
-            name: _digest(path, name, about, _blocks(file, start, about["data_offsets"]))
+            name: _digest(path, name, about, _blocks(file, start, about["data_offsets"]), rounding)
             for name, about in header.items()
             if not _BUFFERS.search(name)
         }
@@ -128,13 +145,15 @@ def _header(path: Path, file: BinaryIO) -> tuple[int, dict[str, Any]]:
     return 8 + num_bytes, header
 
 
-def _digest(path: Path, name: str, about: Mapping[str, Any], blocks: Iterator[bytes]) -> str:
+def _digest(
+    path: Path, name: str, about: Mapping[str, Any], blocks: Iterator[bytes], rounding: Callable[[bytes], bytes]
+) -> str:
     dtype = about["dtype"]
     if dtype not in _FLOATS and dtype not in _WHOLE:
         raise ModelError(f"{path}: tensor {name} is stored as {dtype}; float32, float16 or bfloat16 would be right.")
     digest = hashlib.sha256(f"{'F32' if dtype in _FLOATS else dtype}{about['shape']}".encode())
     for block in blocks:
-        digest.update(_float32(block, dtype) if dtype in _FLOATS else block)
+        digest.update(rounding(_float32(block, dtype)) if dtype in _FLOATS else block)
     return digest.hexdigest()
 
 
@@ -152,6 +171,12 @@ def _float32(block: bytes, dtype: str) -> bytes:
     if dtype == "F32":
         return block
     return ((stored.astype(np.uint32) << 16) if dtype == "BF16" else stored.astype(np.float32)).tobytes()
+
+
+def _bfloat16(block: bytes) -> bytes:
+    """float32 values rounded to the nearest bfloat16, ties to even."""
+    bits = np.frombuffer(block, np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).tobytes()
 
 
 def _known_to_transformers(model_type: str) -> bool:

@@ -9,7 +9,7 @@ from conftest import wait_until
 
 from curation.core.errors import ClusterError, ShardError
 from curation.execution.cluster import ClusterSpec, connect
-from curation.execution.window import IN_FLIGHT_PER_WORKER, Outcome, on_each_worker, run_window
+from curation.execution.window import IN_FLIGHT_PER_WORKER, on_each_worker, run_window
 
 
 def square(number):
@@ -24,6 +24,17 @@ def fail_until(item):
     if attempts <= failures:
         raise ShardError(f"attempt {attempts} fails")
     return attempts
+
+
+def refuse_hundreds(number):
+    if number % 100 == 0:
+        raise ShardError("no")
+    return number
+
+
+def num_transitions(client):
+    """What this cluster's scheduler has done so far: several transitions for each task."""
+    return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
 
 
 def touch(path):
@@ -57,12 +68,33 @@ def test_every_item_has_one_outcome(client):
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_failing_item_is_tried_three_times(client, tmp_path, failures):
     item = (str(tmp_path / "attempts"), failures)
-    assert list(run_window(client, fail_until, [item])) == [Outcome(item, failures + 1, attempts=failures + 1)]
+    (outcome,) = run_window(client, fail_until, [item])
+    assert (outcome.result, outcome.attempts) == (failures + 1, failures + 1)
 
 
 def test_an_item_whose_retries_are_spent_is_reported_in_words(client, tmp_path):
     item = (str(tmp_path / "attempts"), 9)
-    assert list(run_window(client, fail_until, [item])) == [Outcome(item, None, "attempt 3 fails", 3)]
+    (outcome,) = run_window(client, fail_until, [item])
+    assert (outcome.result, outcome.error, outcome.attempts) == (None, "attempt 3 fails", 3)
+
+
+def test_an_outcome_says_where_its_item_ran_and_how_long(client):
+    (outcome,) = run_window(client, square, [3])
+    assert outcome.worker in client.scheduler_info()["workers"]
+    assert 0 < outcome.seconds < 60
+
+
+def test_items_that_take_no_time_come_many_to_a_task(client):
+    before = num_transitions(client)
+    assert len(list(run_window(client, square, range(2000)))) == 2000
+    assert num_transitions(client) - before < 2000
+
+
+def test_items_of_one_task_fail_and_are_tried_again_by_themselves(client):
+    outcomes = {outcome.item: outcome for outcome in run_window(client, refuse_hundreds, range(1000))}
+    assert {item for item, outcome in outcomes.items() if outcome.error} == set(range(0, 1000, 100))
+    assert {outcome.attempts for item, outcome in outcomes.items() if item % 100 == 0} == {3}
+    assert {outcome.attempts for item, outcome in outcomes.items() if item % 100} == {1}
 
 
 def test_an_error_that_is_not_ours_says_its_type(client):

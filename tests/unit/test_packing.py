@@ -6,6 +6,7 @@ import torch
 from test_architectures import ARCHITECTURES, write_model
 
 from curation.inference import packing
+from curation.inference.batches import Batch
 from curation.inference.trunk import load_trunk
 
 FIRST_POSITIONS = dict.fromkeys(ARCHITECTURES) | {
@@ -19,14 +20,17 @@ def bert(tmp_path):
     return load_trunk(tmp_path, "cpu")
 
 
-def padded(*rows):
-    """ids_BT and mask_BT of rows of ids."""
-    shape = (len(rows), max(map(len, rows)))
-    ids_BT, mask_BT = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
-    for place, row in enumerate(rows):
-        ids_BT[place, : len(row)] = torch.tensor(row)
-        mask_BT[place, : len(row)] = 1
-    return ids_BT, mask_BT
+ROWS = [[5, 9, 13, 8], [7, 6], [11, 12, 13, 5, 6, 7, 8]]
+
+
+def batch(*rows):
+    """Rows of ids that run together."""
+    return Batch(np.concatenate(rows), np.array([len(row) for row in rows]), pad=0)
+
+
+def hidden(states):
+    """The states of each text."""
+    return torch.split(states.hidden_TD, list(states.lengths))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -38,17 +42,37 @@ def test_which_models_are_packed_and_where_their_positions_begin(name, tmp_path)
 
 
 def test_packed_states_are_those_of_a_text_alone(bert):
-    rows = [[5, 9, 13, 8], [7, 6], [11, 12, 13, 5, 6, 7, 8]]
-    hidden_BTD = bert(*padded(*rows))
-    for place, row in enumerate(rows):
+    for row, hidden_TD in zip(ROWS, hidden(bert(batch(*ROWS))), strict=True):
         (alone_TD,) = bert.model(input_ids=torch.tensor([row])).last_hidden_state
-        np.testing.assert_allclose(hidden_BTD[place, : len(row)], alone_TD, rtol=0, atol=1e-5)
-    assert not hidden_BTD[1, 2:].any()
+        np.testing.assert_allclose(hidden_TD, alone_TD, rtol=0, atol=1e-5)
 
 
-def test_a_row_without_tokens_is_no_obstacle(bert):
-    hidden_BTD = bert(*padded([5, 6], []))
-    assert torch.isfinite(hidden_BTD[0]).all()
+def test_a_fixed_shape_changes_no_state(bert):
+    expected = hidden(bert(batch(*ROWS)))
+    bert.fix_shape(64, 16)
+    for got_TD, expected_TD in zip(hidden(bert(batch(*ROWS))), expected, strict=True):
+        np.testing.assert_allclose(got_TD, expected_TD, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [None, (64, 16)])
+@pytest.mark.parametrize("name", ["Bert", "Roberta", "XLMRoberta", "Electra"])
+def test_the_last_layer_of_the_first_token_alone_gives_its_states(name, shape, tmp_path):
+    write_model(tmp_path, name)
+    whole, first = (load_trunk(tmp_path, "cpu", first_only=only) for only in (False, True))
+    if shape:
+        first.fix_shape(*shape)
+    states = first(batch(*ROWS))
+    assert first.first_only
+    assert states.lengths == (1, 1, 1)
+    np.testing.assert_allclose(states.first_BD, whole(batch(*ROWS)).first_BD, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["DistilBert", "Albert", "ModernBert"])
+def test_layers_of_another_kind_are_computed_for_all_tokens(name, tmp_path):
+    write_model(tmp_path, name)
+    trunk = load_trunk(tmp_path, "cpu", first_only=True)
+    assert not trunk.first_only
+    assert trunk(batch(*ROWS)).lengths == (4, 2, 7)
 
 
 def test_a_model_that_loses_the_lengths_on_the_way_is_not_packed(bert):

@@ -15,6 +15,7 @@ from curation.classifiers.fasttext import FastText
 from curation.core.classifier import Canary
 from curation.core.errors import ColumnError, ConfigError, ModelError
 from curation.inference.replica import ScoringSpec, Tally, groups, load_replica, replica_for
+from curation.inference.tokens import Tokenizer
 
 TEXTS = [
     "the river",
@@ -56,23 +57,26 @@ class Watched(Encoder):
 
     def parts(self):
         parts = super().parts()
-        return replace(parts, load_trunk=lambda device: WatchedTrunk(parts.load_trunk(device), self))
+        return replace(parts, load_trunk=lambda *how: WatchedTrunk(parts.load_trunk(*how), self))
 
 
 class WatchedTrunk:
     calls = 0
+    shape = None
+    may_overflow = False
 
     def __init__(self, trunk, recipe):
         self.trunk = trunk
         self.recipe = recipe
         self.offset = 0.0
 
-    def __call__(self, ids, mask):
+    def __call__(self, batch, **how):
         type(self).calls += 1
-        if ids.numel() > self.recipe.fits:
+        if len(batch) * batch.lengths.max() > self.recipe.fits:
             self.offset = float(self.recipe.broken_by_failure)
             raise torch.OutOfMemoryError("no memory left")
-        return self.trunk(ids, mask) + self.offset
+        states = self.trunk(batch, **how)
+        return replace(states, hidden_TD=states.hidden_TD + self.offset)
 
 
 @pytest.fixture
@@ -120,11 +124,21 @@ def test_groups_are_told_with_trunks_that_only_look_alike(models, tmp_path):
     trunk, tokenizer, other = trio[0].parts().trunk, trio[0].parts().tokenizer, trio[2].parts().trunk
     assert groups([*trio, replace(FastText.tiny(tmp_path), name="dclm")]).lines() == [
         f"tokenizer {tokenizer[:8]}: edu, quality, other (texts tokenised once)",
-        f"trunk {trunk[:8]}: edu, quality (one forward pass, 64 tokens)",
-        f"trunk {other[:8]}: other (one forward pass, 64 tokens)",
+        f"trunk {trunk[:8]}: edu, quality (one forward pass, 64 tokens, exact)",
+        f"trunk {other[:8]}: other (one forward pass, 64 tokens, exact)",
         "on its own: dclm",
         f"not shared: trunks {trunk[:8]} and {other[:8]} have one shape and other weights",
     ]
+
+
+def test_trunks_that_are_equal_only_after_rounding_are_told_and_not_shared(models, tmp_path):
+    directory = shutil.copytree(models / "edu", tmp_path / "rounded")
+    tensors = load_file(directory / "model.safetensors")
+    for tensor in [name for name in tensors if name.startswith("bert.")]:
+        change(directory, tensor, lambda value: torch.from_numpy(value).bfloat16().float().numpy())
+    found = groups([encoder(models, "edu"), Encoder(name="rounded", model=str(directory))])
+    assert [each.names for each in found.passes] == [("edu",), ("rounded",)]
+    assert "are equal only after rounding to bfloat16" in found.lines()[-1]
 
 
 def test_missing_and_blank_texts_have_no_score_and_the_others_keep_their_places(models):
@@ -160,10 +174,10 @@ def test_out_of_memory_halves_the_batch_until_it_fits(models):
 
 def test_memory_that_the_cpu_allocator_refuses_counts_as_out_of_memory(models):
     class Refused(WatchedTrunk):
-        def __call__(self, ids, mask):
-            if len(ids) > 3:
+        def __call__(self, batch, **how):
+            if len(batch) > 3:
                 raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
-            return self.trunk(ids, mask)
+            return self.trunk(batch, **how)
 
     replica = load_replica([encoder(models, "edu")], ScoringSpec(token_budget=10**6))
     replica._passes[0] = replace(replica._passes[0], trunk=Refused(replica._passes[0].trunk, None))
@@ -172,11 +186,12 @@ def test_memory_that_the_cpu_allocator_refuses_counts_as_out_of_memory(models):
 
 
 def test_any_other_error_of_a_model_is_not_taken_for_it(models):
-    def broken(_ids, _mask):
-        raise RuntimeError("shapes do not match")
+    class Broken(WatchedTrunk):
+        def __call__(self, *_batch, **_how):
+            raise RuntimeError("shapes do not match")
 
     replica = load_replica([encoder(models, "edu")], ScoringSpec())
-    replica._passes[0] = replace(replica._passes[0], trunk=broken)
+    replica._passes[0] = replace(replica._passes[0], trunk=Broken(None, None))
     with pytest.raises(RuntimeError, match="shapes do not match"):
         replica(TEXTS)
 
@@ -268,13 +283,20 @@ def test_changed_weights_are_loaded_anew(models, tmp_path):
     assert np.abs(before - after).max() > 0.01
 
 
-@pytest.mark.parametrize("setting", ["token_budget", "compute_threads"])
-def test_settings_below_one_are_refused(setting):
-    with pytest.raises(ConfigError, match=rf"scoring\.{setting}: 0 is below 1"):
-        ScoringSpec(**{setting: 0})
+@pytest.mark.parametrize(
+    ("settings", "mistake"),
+    [
+        ({"token_budget": -1}, "token_budget: -1 is below 0"),
+        ({"compute_threads": 0}, "compute_threads: 0 is below 1"),
+        ({"compiled": True}, "compiled: has no effect on a CPU"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, mistake):
+    with pytest.raises(ConfigError, match=rf"scoring\.{mistake}"):
+        ScoringSpec(**settings)
 
 
-def test_the_build_names_torch_and_the_device(models):
+def test_the_build_names_torch_and_the_device_and_what_makes_the_ids(models):
     assert load_replica([encoder(models, "edu")], ScoringSpec()).build == (
-        f"torch {torch.__version__} on cpu, 1 of 1 trunks packed"
+        f"torch {torch.__version__} on cpu, 1 of 1 trunks packed; ids by {Tokenizer(models / 'edu').how}"
     )

@@ -1,0 +1,121 @@
+"""In which precision each classifier of a run scores: asked for, found before, or to be measured.
+
+The choice is made once, before the first shard, and kept in precision.json with the certificate that it rests on: what
+is scored later joins what is there.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+from curation.calibration.certificate import Certificate
+from curation.calibration.thresholds import Thresholds
+from curation.core.classifier import Classifier
+from curation.core.errors import ConfigError
+from curation.core.fingerprint import canonical_json
+from curation.data import storage
+from curation.data.layout import Layout
+
+FORMAT = 1
+
+AUTO, EXACT, FAST = "auto", "exact", "fast"
+
+_BYTES_PER_SAMPLED = 50_000
+FEWEST, MOST = 200, 1000
+"""How many documents are measured."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The precision of one classifier, why it is that, and what was measured of the cheaper one, if anything was."""
+
+    precision: str
+    why: str
+    certificate: Certificate | None = None
+
+    def __str__(self) -> str:
+        measured = f"; {self.certificate}" if self.certificate else ""
+        return f"{self.precision} ({self.why}{measured})"
+
+
+Choices = Mapping[str, Choice]
+"""Choices by the fingerprint that a classifier has in exact precision."""
+
+
+def read_choices(layout: Layout) -> Choices:
+    """What was chosen in this run directory. Raises ConfigError when the file is of a newer format or damaged."""
+    url = layout.precision_json
+    if not storage.exists(url):
+        return {}
+    try:
+        content = json.loads(storage.read_bytes(url))
+        if content["format"] != FORMAT:
+            raise ConfigError(f"{url}: has format {content['format']}; a newer version of this package wrote it.")
+        return {key: _choice(value) for key, value in content["classifiers"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{url}: is damaged ({error!r}). Restore it, or remove it: precisions are then measured again."
+        ) from None
+
+
+def write_choices(layout: Layout, choices: Choices) -> None:
+    """Keep them."""
+    content = {"format": FORMAT, "classifiers": {key: asdict(choice) for key, choice in choices.items()}}
+    storage.write_bytes(layout.precision_json, canonical_json(content))
+
+
+def in_precision(classifier: Classifier, precision: str) -> Classifier:
+    """The same classifier in another precision."""
+    return cast("Classifier", replace(cast("Any", classifier), precision=precision))
+
+
+def key_of(classifier: Classifier) -> str:
+    """What a choice is kept under. Raises ModelError when the model is not there."""
+    return in_precision(classifier, EXACT).fingerprint()
+
+
+def known_choice(
+    classifier: Classifier, choices: Choices, thresholds: Thresholds | None, num_bytes: int
+) -> Choice | None:
+    """The choice for one classifier as far as it can be made without measuring; None when it has to be measured.
+
+    `thresholds` are frozen ones, which belong to the precision that they were found in; `num_bytes` is the whole input.
+    """
+    chosen = choices.get(key_of(classifier))
+    if classifier.precision == EXACT:
+        return Choice(EXACT, "asked for")
+    if classifier.precision != AUTO:
+        is_measured = chosen is not None and chosen.precision == classifier.precision
+        return Choice(classifier.precision, "asked for", chosen.certificate) if chosen and is_measured else None
+    if chosen is not None:
+        return chosen
+    if found_in := _precision_of(classifier, thresholds):
+        return Choice(found_in, "the frozen thresholds were found in it")
+    if not sample_size(num_bytes):
+        return Choice(EXACT, "the input is too small to be worth measuring")
+    return None
+
+
+def sample_size(num_bytes: int) -> int:
+    """How many documents are measured; 0 when that would be a large part of the whole run."""
+    wanted = min(MOST, num_bytes // _BYTES_PER_SAMPLED)
+    return wanted if wanted >= FEWEST else 0
+
+
+def lines(classifiers: Mapping[str, Choice | None]) -> Iterator[str]:
+    """The choices for people."""
+    for name, choice in classifiers.items():
+        yield f"precision of {name}: {choice or 'not measured yet; measured before the first shard'}"
+
+
+def _precision_of(classifier: Classifier, thresholds: Thresholds | None) -> str:
+    """The precision that frozen thresholds were found in; "" when they do not say it of this classifier."""
+    named = {each.fingerprint for each in thresholds.classifiers} if thresholds else set()
+    found = (each for each in (EXACT, FAST) if in_precision(classifier, each).fingerprint() in named)
+    return next(found, "")
+
+
+def _choice(value: Mapping[str, Any]) -> Choice:
+    measured = value["certificate"]
+    return Choice(value["precision"], value["why"], Certificate(**measured) if measured else None)
