@@ -21,13 +21,17 @@ _SEED = 4  # one whose first thousand draws come near these figures
 _NUM_SPECIAL = 2
 
 
-def read_documents(kind: str, file: Path, num_documents: int, trunk: Path) -> list[str]:
-    """The first pages of a Parquet file with a column text, as they are (``web``) or cut short (``short``)."""
+def read_documents(kind: str, file: Path, trunk: Path) -> list[str]:
+    """The pages of a Parquet file with a column text, as they are (``web``) or cut short (``short``)."""
     pages = [page for page in pq.read_table(file, columns=["text"])["text"].to_pylist() if page and page.strip()]
-    texts = (pages if kind == "web" else _pieces(pages, trunk))[:num_documents]
+    return pages if kind == "web" else _pieces(pages, trunk)
+
+
+def first(texts: Sequence[str], num_documents: int) -> list[str]:
+    """The first documents; a file with fewer ends the program."""
     if len(texts) < num_documents:
-        raise SystemExit(f"{file} holds {len(texts)} documents of the set {kind}; {num_documents} were asked for.")
-    return texts
+        raise SystemExit(f"The file holds {len(texts)} documents of this set; {num_documents} were asked for.")
+    return list(texts[:num_documents])
 
 
 def describe(texts: Sequence[str], trunk: Path, max_tokens: int) -> dict[str, Any]:

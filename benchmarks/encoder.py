@@ -34,7 +34,7 @@ import torch
 import transformers
 from agreement import agreement
 from checkpoints import SHAPES, packaged_trunk, write_checkpoints
-from documents import SETS, describe, read_documents
+from documents import SETS, describe, first, read_documents
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -42,6 +42,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from turns import Turn, markdown, one_thread, table, take_turns, timed, times_faster
 
 from curation.classifiers.encoder import Encoder
+from curation.core.classifier import Precision
+from curation.inference.precision import is_fast_here
 from curation.inference.replica import ScoringSpec, load_replica
 
 BATCH = 32
@@ -127,7 +129,7 @@ def sentence_transformer(folder: Path) -> Score:
     return score
 
 
-def ourselves(folders: Sequence[Path], precision: str) -> Candidate:
+def ourselves(folders: Sequence[Path], precision: Precision) -> Candidate:
     """A replica, as workers hold it."""
     replica = load_replica([_recipe(folder, precision) for folder in folders], ScoringSpec())
 
@@ -137,7 +139,7 @@ def ourselves(folders: Sequence[Path], precision: str) -> Candidate:
     return Candidate(lambda texts: timed(lambda: score(texts)), num_classifiers=len(folders), is_ours=True)
 
 
-def _recipe(folder: Path, precision: str) -> Encoder:
+def _recipe(folder: Path, precision: Precision) -> Encoder:
     return Encoder(name=folder.name, model=str(folder), max_tokens=MAX_TOKENS, precision=precision)
 
 
@@ -239,7 +241,7 @@ def _peers(folder: Path) -> dict[str, Candidate]:
     }
 
 
-def _ours(folders: Sequence[Path], precisions: Sequence[str]) -> dict[str, Candidate]:
+def _ours(folders: Sequence[Path], precisions: Sequence[Precision]) -> dict[str, Candidate]:
     return {
         f"curation, {precision}" + (f", {num} classifiers" if num > 1 else ""): ourselves(folders[:num], precision)
         for num in (1, len(folders))
@@ -279,7 +281,7 @@ def main() -> None:
     one_thread()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    texts = read_documents(arguments.documents, arguments.texts, arguments.num_documents, packaged_trunk())
+    texts = first(read_documents(arguments.documents, arguments.texts, packaged_trunk()), arguments.num_documents)
     documents = describe(texts, packaged_trunk(), MAX_TOKENS)
     packages = ("torch", "transformers", "tokenizers", "sentence-transformers")
     about = {
@@ -288,6 +290,7 @@ def main() -> None:
         "documents": {"set": arguments.documents} | documents,
         "num_rounds": arguments.num_rounds,
         "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
+        "multiplies_bfloat16": is_fast_here("cpu"),
         "versions": {each: metadata.version(each) for each in packages},
     }
     found = about | measure(texts, documents["num_tokens"], arguments)

@@ -23,7 +23,7 @@ from typing import Any
 import fasttext
 import numpy as np
 from checkpoints import packaged_trunk
-from documents import SETS, read_documents
+from documents import SETS, first, read_documents
 from numpy.typing import NDArray
 from turns import one_thread, table, take_turns, timed, times_faster
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="a table instead of JSON")
     arguments = parser.parse_args()
     one_thread()
-    texts = read_documents(arguments.documents, arguments.texts, arguments.num_documents, packaged_trunk())
+    texts = first(read_documents(arguments.documents, arguments.texts, packaged_trunk()), arguments.num_documents)
     found = {
         "model": MODEL,
         "documents": {

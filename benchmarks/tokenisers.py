@@ -4,9 +4,11 @@ The packaged MiniLM's WordPiece (BERT's uncased vocabulary); the candidates take
 
 * transformers' ``__call__`` in batches of 32, padded to the longest, as tensors: what model cards show, the reference;
 * the same tokenizer's ``encode_batch`` and ``encode_batch_fast`` from the tokenizers package, truncated, in one call;
-* this project's `Tokenizer.encode`, in one call;
-* nanotoken's ``encode_batch``, in one call, where it is installed: with an empty cache of words, and with one that has
-  seen these very documents.
+* this project's `Tokenizer.encode`, in one call: as if nanotoken were not installed, and with it;
+* nanotoken's own ``encode_batch``, in one call.
+
+nanotoken keeps the words that it has seen. It starts each round with those of all documents of the files that are not
+measured, as in the middle of a run (the more files, the fewer words are new), or with none.
 
 Every text counts with the tokens that the reference gives it, special ones included.
 """
@@ -15,25 +17,28 @@ import argparse
 import json
 import platform
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import transformers
 from checkpoints import packaged_trunk
-from documents import SETS, describe, read_documents
+from documents import SETS, describe, first, read_documents
 from tokenizers import Tokenizer as TokenizerFile
 from turns import one_thread, table, take_turns, timed, times_faster
 
-from curation.inference.tokens import Tokenizer
+from curation.inference.tokens import Tokenizer, Tokens
 
 BATCH = 32
 MAX_TOKENS = 512
 REFERENCE = "transformers, padded tensors, batches of 32"
 NANOTOKEN = "nanotoken"
+Encode = Callable[[Sequence[str]], Any]
 COLUMNS = {
     "tokens per CPU s": ("tokens_per_cpu_s", ","),
     "µs per document": ("us_per_document", ",.1f"),
@@ -44,16 +49,17 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something that encodes texts, and how to read the ids of each text off what it gives, which is not timed."""
+    """What gives something that encodes texts, asked before every round, and reads the ids of each text off the result.
 
-    encode: Callable[[Sequence[str]], Any]
+    Only the encoding is timed.
+    """
+
+    load: Callable[[], Encode]
     ids: Callable[[Any], Iterator[list[int]]]
-    prepare: Callable[[], None] = lambda: None
 
     def turn(self, texts: Sequence[str]) -> tuple[float, Any]:
         """One round."""
-        self.prepare()
-        return timed(lambda: self.encode(texts))
+        return timed(partial(self.load(), texts))
 
 
 def padded(trunk: Path) -> Candidate:
@@ -69,7 +75,7 @@ def padded(trunk: Path) -> Candidate:
             for row, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True):
                 yield row[mask.bool()].tolist()
 
-    return Candidate(encode, ids)
+    return Candidate(lambda: encode, ids)
 
 
 def encodings(trunk: Path, method: str) -> Candidate:
@@ -77,44 +83,55 @@ def encodings(trunk: Path, method: str) -> Candidate:
     tokenizer = TokenizerFile.from_file(str(trunk / "tokenizer.json"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    encode = getattr(tokenizer, method)
-    return Candidate(lambda texts: encode(list(texts)), lambda found: (encoding.ids for encoding in found))
+    return Candidate(lambda: getattr(tokenizer, method), lambda found: (encoding.ids for encoding in found))
 
 
-def ourselves(trunk: Path) -> Candidate:
-    """Flat ids without special tokens, which are put in where batches are made."""
-    tokenizer = Tokenizer(trunk)
-    prefix, suffix = tokenizer.template.prefix, tokenizer.template.suffix
-    max_content = MAX_TOKENS - tokenizer.template.num_special
-    return Candidate(
-        lambda texts: tokenizer.encode(texts, max_content),
-        lambda tokens: ([*prefix, *tokens.of(place).tolist(), *suffix] for place in range(len(tokens))),
-    )
+def ourselves(trunk: Path, seen: Sequence[str], missing: Mapping[str, None]) -> Candidate:
+    """Flat ids without special tokens, which come in where batches are made; `missing` modules cannot be imported."""
+    with patch.dict(sys.modules, missing):
+        template = Tokenizer(trunk).template
+    max_content = MAX_TOKENS - template.num_special
+
+    def load() -> Encode:
+        with patch.dict(sys.modules, missing):
+            tokenizer = Tokenizer(trunk)
+        tokenizer.encode(seen, max_content)
+        return partial(tokenizer.encode, max_content=max_content)
+
+    def ids(tokens: Tokens) -> Iterator[list[int]]:
+        for place in range(len(tokens)):
+            yield [*template.prefix, *tokens.of(place).tolist(), *template.suffix]
+
+    return Candidate(load, ids)
 
 
-def nanotoken(trunk: Path, *, is_cold: bool) -> Candidate:
+def nanotoken(trunk: Path, seen: Sequence[str]) -> Candidate:
     """Flat ids with special tokens."""
     from nanotoken import Tokenizer as NanoTokenizer
 
-    tokenizer = NanoTokenizer(trunk / "tokenizer.json")
-    return Candidate(
-        lambda texts: tokenizer.encode_batch(list(texts), max_length=MAX_TOKENS, parallel=False),
-        lambda rows: (row.tolist() for row in rows),
-        tokenizer.clear_cache if is_cold else lambda: None,
-    )
+    def load() -> Encode:
+        encode = partial(NanoTokenizer(trunk / "tokenizer.json").encode_batch, max_length=MAX_TOKENS, parallel=False)
+        encode(seen)
+        return encode
+
+    return Candidate(load, lambda rows: (row.tolist() for row in rows))
 
 
-def candidates_of(trunk: Path) -> dict[str, Candidate]:
+def candidates_of(trunk: Path, seen: Sequence[str]) -> dict[str, Candidate]:
     """All that are installed."""
     found = {
         REFERENCE: padded(trunk),
         "tokenizers, encode_batch": encodings(trunk, "encode_batch"),
         "tokenizers, encode_batch_fast": encodings(trunk, "encode_batch_fast"),
-        "curation": ourselves(trunk),
+        "curation on tokenizers": ourselves(trunk, (), missing={NANOTOKEN: None}),
     }
     if util.find_spec(NANOTOKEN):
-        found[f"{NANOTOKEN}, empty cache"] = nanotoken(trunk, is_cold=True)
-        found[f"{NANOTOKEN}, warm cache"] = nanotoken(trunk, is_cold=False)
+        found |= {
+            "curation on nanotoken": ourselves(trunk, seen, missing={}),
+            "curation on nanotoken, no words": ourselves(trunk, (), missing={}),
+            "nanotoken": nanotoken(trunk, seen),
+            "nanotoken, no words": nanotoken(trunk, ()),
+        }
     return found
 
 
@@ -142,19 +159,21 @@ def main() -> None:
     """Read the texts, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", choices=SETS, default="web", help="pages, or pieces of them")
-    parser.add_argument("--texts", type=Path, required=True, help="a Parquet file with a column text")
+    parser.add_argument("--texts", type=Path, nargs="+", required=True, help="Parquet files with a column text")
     parser.add_argument("--num-documents", type=int, default=1000)
     parser.add_argument("--num-rounds", type=int, default=5)
     parser.add_argument("--markdown", action="store_true", help="a table instead of JSON")
     arguments = parser.parse_args()
     one_thread()
     trunk = packaged_trunk()
-    texts = read_documents(arguments.documents, arguments.texts, arguments.num_documents, trunk)
+    transformers.utils.logging.set_verbosity_error()
+    all_texts = [text for file in arguments.texts for text in read_documents(arguments.documents, file, trunk)]
+    texts = first(all_texts, arguments.num_documents)
     about = describe(texts, trunk, MAX_TOKENS)
-    candidates = candidates_of(trunk)
+    candidates = candidates_of(trunk, seen=all_texts[len(texts) :])
     installed = [name for name in ("tokenizers", "transformers", NANOTOKEN) if util.find_spec(name)]
     found = {
-        "documents": {"set": arguments.documents} | about,
+        "documents": {"set": arguments.documents, "num_seen_before": len(all_texts) - len(texts)} | about,
         "num_rounds": arguments.num_rounds,
         "processor": platform.machine(),
         "versions": {name: metadata.version(name) for name in installed},
