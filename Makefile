@@ -1,13 +1,17 @@
 # make demo   install, then score the embedded documents with the embedded classifiers
 # make test   the suite: no GPU, no download of models
 # make check  style, types, layers
+# make bench TEXTS='a.parquet …'  speed, beside what others use; hours. NEMO_PYTHON=… adds NeMo Curator, which needs an
+#             environment of its own: benchmarks/nemo_curator_stages.py says which
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TORCH_INDEX ?=
+TEXTS ?=
+NEMO_PYTHON ?=
 
-.PHONY: demo test test-long check golden clean
+.PHONY: demo test test-long check golden bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python pipelines/run_ensemble.py
@@ -26,6 +30,18 @@ check: $(VENV)/.check
 
 golden: $(VENV)/.check
 	$(BIN)/python -m pytest tests/golden --rewrite-golden
+
+bench: $(VENV)/.bench
+	@test -n "$(TEXTS)" || { echo "name Parquet files with a column text: make bench TEXTS='a.parquet b.parquet'"; exit 2; }
+	for model in minilm arctic; do for documents in web short; do $(BIN)/python benchmarks/encoder.py --markdown \
+		--texts $(firstword $(TEXTS)) --model $$model --documents $$documents \
+		$(if $(NEMO_PYTHON),--nemo-python $(NEMO_PYTHON)) || exit 1; done; done
+	$(BIN)/python benchmarks/tokenisers.py $(firstword $(TEXTS))
+	$(BIN)/python benchmarks/fasttext_predict.py $(firstword $(TEXTS))
+	$(BIN)/python benchmarks/scaling.py $(TEXTS)
+	$(BIN)/python benchmarks/scheduler.py
+	$(BIN)/python benchmarks/thresholds.py
+	$(BIN)/python benchmarks/retier.py
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
