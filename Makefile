@@ -36,9 +36,9 @@ bench: $(VENV)/.bench
 	for model in minilm arctic; do for documents in web short; do $(BIN)/python benchmarks/encoder.py --markdown \
 		--texts $(firstword $(TEXTS)) --model $$model --documents $$documents \
 		$(if $(NEMO_PYTHON),--nemo-python $(NEMO_PYTHON)) || exit 1; done; done
-	$(BIN)/python benchmarks/tokenisers.py $(firstword $(TEXTS))
-	$(BIN)/python benchmarks/fasttext_predict.py $(firstword $(TEXTS))
-	$(BIN)/python benchmarks/scaling.py $(TEXTS)
+	$(BIN)/python benchmarks/tokenisers.py --texts $(TEXTS)
+	$(BIN)/python benchmarks/fasttext_predict.py --texts $(firstword $(TEXTS))
+	$(BIN)/python benchmarks/scaling.py --texts $(TEXTS)
 	$(BIN)/python benchmarks/scheduler.py
 	$(BIN)/python benchmarks/thresholds.py
 	$(BIN)/python benchmarks/retier.py

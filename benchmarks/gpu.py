@@ -153,7 +153,7 @@ def padded(replica: Replica) -> Replica:
 def main() -> None:
     """Read the texts, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("texts", nargs="+", help="Parquet files with a column text")
+    parser.add_argument("--texts", nargs="+", required=True, help="Parquet files with a column text")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--num-documents", type=int, default=8000)
     parser.add_argument("--num-layers", type=int, default=0, help="0: all 12")

@@ -116,7 +116,7 @@ def median(values: Any) -> float:
 def main() -> None:
     """Read the texts, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("texts", nargs="+", help="Parquet files with a column text")
+    parser.add_argument("--texts", nargs="+", required=True, help="Parquet files with a column text")
     parser.add_argument("--num-documents", type=int, default=2000)
     parser.add_argument("--num-rounds", type=int, default=1)
     parser.add_argument("--precision", default="exact", choices=("exact", "fast"))
