@@ -85,7 +85,8 @@ def _local(spec: ClusterSpec, compute_threads: int) -> "Iterator[Client]":
     from distributed import Client, LocalCluster
     from distributed.utils import silence_logging_cmgr
 
-    environ = dict.fromkeys(_THREAD_VARIABLES, str(compute_threads)) | {"TOKENIZERS_PARALLELISM": "false"}
+    environ = dict.fromkeys(_THREAD_VARIABLES, str(compute_threads))
+    environ["TOKENIZERS_PARALLELISM"] = "true" if compute_threads > 1 else "false"
     settings = {
         "distributed.nanny.pre-spawn-environ": environ | _MALLOC | {"HF_HUB_OFFLINE": "1"},
         "distributed.scheduler.allowed-failures": _KILLS_BEFORE_SUSPECT,
