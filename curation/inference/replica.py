@@ -5,7 +5,6 @@ import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -288,10 +287,16 @@ def load_replica(classifiers: Sequence[Classifier], spec: ScoringSpec) -> Replic
 
 
 def replica_for(classifiers: Sequence[Classifier], spec: ScoringSpec) -> Replica:
-    """The replica that this process holds: loaded at the first call, and anew when a fingerprint changes."""
-    classifiers = tuple(classifiers)
+    """The replica that this process holds: loaded at the first call, and anew when a fingerprint changes.
+
+    The one before it is given up first, so that two never share the memory of a device.
+    """
+    wanted = tuple(classifiers), spec, tuple(each.fingerprint() for each in classifiers)
     with _loading:
-        return _remembered(classifiers, spec, tuple(each.fingerprint() for each in classifiers))
+        if wanted not in _held:
+            _held.clear()
+            _held[wanted] = load_replica(classifiers, spec)
+        return _held[wanted]
 
 
 def schema_of(classifiers: Sequence[Classifier]) -> dict[str, str]:
@@ -323,11 +328,7 @@ def prepare_torch(spec: ScoringSpec) -> None:
 
 
 _loading = Lock()
-
-
-@lru_cache(maxsize=1)
-def _remembered(classifiers: tuple[Classifier, ...], spec: ScoringSpec, _fingerprints: tuple[str, ...]) -> Replica:
-    return load_replica(classifiers, spec)
+_held: dict[tuple[tuple[Classifier, ...], ScoringSpec, tuple[str, ...]], Replica] = {}
 
 
 def _loaded(about: Pass, parts: Mapping[str, EncoderParts], spec: ScoringSpec) -> _Loaded:
