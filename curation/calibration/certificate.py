@@ -1,5 +1,6 @@
 """A precision certificate: how far a cheaper precision moves scores, on a sample of the documents that are scored."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +24,13 @@ class Certificate:
 
     `max_moved` and `mean_moved` are in units of the exact scores' standard deviation. The shares are those of documents
     in another of the 20 buckets, each precision ranked by its own cuts as a run would, or by the run's frozen ones, and
-    in another tier when all classifiers are measured so.
+    in another tier when all classifiers are measured so. `spearman` is None where all scores are equal.
     """
 
     num_documents: int
     max_moved: float
     mean_moved: float
-    spearman: float
+    spearman: float | None
     bucket_share: float
     tier_share: float
 
@@ -39,9 +40,10 @@ class Certificate:
         return self.bucket_share <= MOST_MOVED_SHARE
 
     def __str__(self) -> str:
+        ranks = "undefined" if self.spearman is None else f"{self.spearman:.6f}"
         return (
             f"on {self.num_documents:,} documents: scores move by {self.mean_moved:.4f} standard deviations in the "
-            f"mean, {self.max_moved:.4f} at most, Spearman {self.spearman:.6f}, {self.bucket_share:.1%} in another "
+            f"mean, {self.max_moved:.4f} at most, Spearman {ranks}, {self.bucket_share:.1%} in another "
             f"bucket, {self.tier_share:.1%} in another tier"
         )
 
@@ -55,11 +57,12 @@ def certify(scores: Pair, buckets: Pair, tiers: Pair) -> Certificate:
     known = np.isfinite(first) & np.isfinite(second)
     spread = float(first[known].std()) or 1.0
     distance = np.abs(first[known] - second[known]) / spread
+    ranks = spearman(first[known], second[known])
     return Certificate(
         num_documents=len(first),
         max_moved=float(distance.max(initial=0.0)),
         mean_moved=float(distance.mean()) if len(distance) else 0.0,
-        spearman=spearman(first[known], second[known]),
+        spearman=None if math.isnan(ranks) else ranks,
         bucket_share=_share_that_differs(*buckets),
         tier_share=_share_that_differs(*tiers),
     )

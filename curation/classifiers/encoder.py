@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from curation.core.frames import Schema
 
 _UNKNOWN_MAX_TOKENS = 512
+_FEWEST_TOKENS = 4
 # These count positions from the padding id on, so the table of positions holds fewer than its size says.
 _POSITIONS_AFTER_PADDING = {
     "camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
@@ -65,9 +66,10 @@ class Encoder(Classifier):
     long_documents: LongDocuments = "head"
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 0:
+        if self.max_tokens != 0 and self.max_tokens < _FEWEST_TOKENS:
             raise ConfigError(
-                f"classifier.{self.name}.max_tokens: {self.max_tokens} is below 0; 0 means the model's own."
+                f"classifier.{self.name}.max_tokens: {self.max_tokens} is below {_FEWEST_TOKENS}, which special tokens "
+                "may take alone; 0 means the model's own."
             )
 
     @property

@@ -5,7 +5,7 @@ is scored later joins what is there.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
@@ -15,11 +15,11 @@ from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError
 from curation.core.fingerprint import canonical_json
 from curation.data import storage
-from curation.data.layout import Layout
+from curation.data.layout import Layout, classifier_folder
 
 FORMAT = 1
 
-AUTO, EXACT, FAST = "auto", "exact", "fast"
+AUTO, EXACT, FAST, BFLOAT16 = "auto", "exact", "fast", "bfloat16"
 
 _BYTES_PER_SAMPLED = 50_000
 FEWEST, MOST = 200, 1000
@@ -71,11 +71,12 @@ def in_precision(classifier: Classifier, precision: str) -> Classifier:
 
 
 def known_choice(
-    classifier: Classifier, choices: Choices, thresholds: Thresholds | None, num_bytes: int
+    classifier: Classifier, layout: Layout, choices: Choices, thresholds: Thresholds | None, num_bytes: int
 ) -> Choice | None:
     """The choice for one classifier as far as it can be made without measuring; None when it has to be measured.
 
-    `thresholds` are frozen ones, which belong to the precision that they were found in; `num_bytes` is the whole input.
+    What was scored before in one precision goes on in it. `thresholds` are frozen ones, which belong to the precision
+    that they were found in; `num_bytes` is the whole input.
     """
     if classifier.precision == EXACT:
         return Choice(EXACT, "asked for")
@@ -84,6 +85,8 @@ def known_choice(
         return Choice(classifier.precision, "asked for", certificate) if certificate else None
     if (chosen := choices.get(classifier.fingerprint())) is not None:
         return chosen
+    if len(before := _scored_before(classifier, layout)) == 1:
+        return Choice(before[0], "scored so before")
     if found_in := _precision_of(classifier, thresholds):
         return Choice(found_in, "the frozen thresholds were found in it")
     if not sample_size(num_bytes):
@@ -95,6 +98,17 @@ def sample_size(num_bytes: int) -> int:
     """How many documents are measured; 0 when that would be a large part of the whole run."""
     wanted = min(MOST, num_bytes // _BYTES_PER_SAMPLED)
     return wanted if wanted >= FEWEST else 0
+
+
+def device_mistakes(former: Mapping[str, Any], device: str, precisions: Collection[str]) -> list[str]:
+    """Why scores of another sort of device cannot be added to: 16 bits are bfloat16 on CPUs and float16 on GPUs."""
+    before, now = (each.partition(":")[0] for each in (former.get("scoring", {}).get("device", device), device))
+    if before == now or FAST not in precisions:
+        return []
+    problem = (
+        f"scoring.device: this run directory holds fast scores of {before!r}, and those of {now!r} are other numbers"
+    )
+    return [f"{problem} (bfloat16 on CPUs, float16 on GPUs). Name another output, or score exactly."]
 
 
 def lines(classifiers: Mapping[str, Choice | None]) -> Iterator[str]:
@@ -110,6 +124,17 @@ def _certificate(classifier: Classifier, choices: Choices) -> Certificate | None
         if chosen is not None and chosen.precision == classifier.precision:
             return chosen.certificate
     return None
+
+
+def _scored_before(classifier: Classifier, layout: Layout) -> list[str]:
+    """The precisions in which this classifier has scored something here."""
+    folders = {each: in_precision(classifier, each).fingerprint() for each in (EXACT, FAST, BFLOAT16)}
+    scores = storage.join(layout.root, "scores")
+    return [
+        precision
+        for precision, found in folders.items()
+        if storage.exists(storage.join(scores, classifier_folder(classifier.name, found)))
+    ]
 
 
 def _precision_of(classifier: Classifier, thresholds: Thresholds | None) -> str:

@@ -140,10 +140,21 @@ def _existing(spec: ClusterSpec) -> "Iterator[Client]":
         raise ClusterError(f"No scheduler answers at {where}: {error}. Start it, or correct [cluster].") from None
     try:
         _await_worker(client, where)
+        _check_threads(client, where)
         yield client
     finally:
         with silence_logging_cmgr("CRITICAL"):  # what is logged here is a client that still calls a lost scheduler
             client.close()
+
+
+def _check_threads(client: "Client", where: str) -> None:
+    """Raise ClusterError where two tasks would share one replica, and its counts."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if several := sorted({each["nthreads"] for each in workers} - {1}):
+        raise ClusterError(
+            f"Workers of the scheduler at {where} run {several[-1]} tasks at a time; one is right, as every task uses "
+            "its worker's models by itself. Start them with --nthreads 1, and more of them."
+        )
 
 
 def _await_worker(client: "Client", where: str) -> None:

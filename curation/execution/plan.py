@@ -85,7 +85,8 @@ class Plan:
         yield from listed("ignored", self.found.ignored)
         for each in self.pinned:
             canary = "" if each.classifier.canary() else ", no canary"
-            yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{canary}"
+            exact = " if exact" if each.name in self.unmeasured else ""
+            yield f"classifier {each.name}: {each.classifier.kind}, fingerprint {each.fingerprint[:8]}{exact}{canary}"
         yield from choices.lines(self.precisions)
         yield from self.groups
         if self.precisions:
@@ -119,6 +120,7 @@ def make_plan(spec: RunSpec) -> Plan:
     num_bytes = sum(file.num_bytes for file in found.files)
     precisions = _precisions(spec, frozen, num_bytes, mistakes)
     spec = _settled(spec, precisions, former, num_bytes)
+    mistakes += choices.device_mistakes(former, spec.scoring.device, [each.precision for each in spec.classifier])
     pinned = tuple(_pin(spec, mistakes))
     mistakes += _mismatches(spec, pinned, frozen)
     mistakes += found.mistakes
@@ -160,8 +162,9 @@ def _precisions(
     spec: RunSpec, frozen: Thresholds | None, num_bytes: int, mistakes: list[str]
 ) -> dict[str, Choice | None]:
     """The choice of every classifier that can compute in several precisions; None where it is to be measured."""
+    layout = Layout(spec.output)
     try:
-        known = choices.read_choices(Layout(spec.output))
+        known = choices.read_choices(layout)
     except CurationError as error:
         mistakes.append(str(error))
         return {}
@@ -169,7 +172,7 @@ def _precisions(
     for classifier in spec.classifier:
         if classifier.precision:
             with suppress(CurationError):  # a model that is not there is reported where it is pinned
-                found[classifier.name] = choices.known_choice(classifier, known, frozen, num_bytes)
+                found[classifier.name] = choices.known_choice(classifier, layout, known, frozen, num_bytes)
     return found
 
 
@@ -183,10 +186,14 @@ def _settled(
     )
     scoring = spec.scoring
     if not scoring.token_budget:
-        before = former.get("scoring", {}).get("token_budget", 0)
+        before = former.get("scoring", {}).get("token_budget", 0) if _same_device(spec, former) else 0
         is_measured = precisions and choices.sample_size(num_bytes)
         scoring = replace(scoring, token_budget=before or (0 if is_measured else scoring.budget))
     return replace(spec, classifier=classifiers, scoring=scoring)
+
+
+def _same_device(spec: RunSpec, former: Mapping[str, Any]) -> bool:
+    return bool(former.get("scoring", {}).get("device", spec.scoring.device) == spec.scoring.device)
 
 
 def _frozen(spec: RunSpec, mistakes: list[str]) -> Thresholds | None:

@@ -193,6 +193,7 @@ class _Run:
                 shard, done = outcome.item.shard, outcome.result
                 if done is None:
                     self._fail(shard, outcome.error)
+                    self.times.add(outcome.worker, {"failed": outcome.seconds * outcome.attempts})
                     advance(shard.num_bytes, num_failed=1)
                 else:
                     self.times.add(outcome.worker, done.seconds)

@@ -9,7 +9,7 @@ from rich.console import Console
 from curation.core.errors import ModelError
 from curation.execution import choices
 from curation.execution.certifying import measure
-from curation.execution.choices import AUTO, EXACT, Choice
+from curation.execution.choices import Choice
 from curation.execution.plan import Plan, make_plan
 from curation.execution.spec import RunSpec
 from curation.execution.window import run_window
@@ -34,11 +34,16 @@ def settle(plan: Plan, client: "Client", console: Console, stopping: Callable[[]
     _keep(plan, made)
     if not plan.unmeasured and plan.spec.scoring.token_budget:
         return plan
-    asked, settled = plan.asked, make_plan(plan.asked)
-    if not settled.spec.scoring.token_budget and settled.missing.tasks:
+    scoring = plan.asked.scoring
+    if not plan.spec.scoring.token_budget and plan.missing.tasks:
+        classifiers = (
+            choices.in_precision(each, made[each.name].precision) if each.name in made else each
+            for each in plan.spec.classifier
+        )
         with console.status("Measuring the token budget"):
-            budget = _measured_budget(client, settled.spec)
-        settled = make_plan(replace(asked, scoring=replace(asked.scoring, token_budget=budget)))
+            budget = _measured_budget(client, replace(plan.spec, classifier=tuple(classifiers)))
+        scoring = replace(scoring, token_budget=budget)
+    settled = make_plan(replace(plan.asked, scoring=scoring))
     for line in (*choices.lines(settled.precisions), f"token budget: {settled.spec.scoring.token_budget}"):
         console.print(line, highlight=False, markup=False)
     return settled
@@ -57,12 +62,8 @@ def _measured_budget(client: "Client", spec: RunSpec) -> int:
 
 
 def _keep(plan: Plan, made: Mapping[str, Choice]) -> None:
-    """Write down what the next run is to find again: all that was not plainly asked for, and every certificate."""
+    """Write down what the next run is to find again."""
     before = choices.read_choices(plan.layout)
-    kept = {
-        each.fingerprint(): choice
-        for each in plan.asked.classifier
-        if (choice := made.get(each.name)) and (each.precision == AUTO or choice.precision != EXACT)
-    }
+    kept = {each.fingerprint(): choice for each in plan.asked.classifier if (choice := made.get(each.name))}
     if kept.items() - before.items():
         choices.write_choices(plan.layout, {**before, **kept})

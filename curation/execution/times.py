@@ -12,6 +12,7 @@ ADVICE = {
     "write": "writing. A faster output would help",
     "copy": "copying to the device. A larger scoring.token_budget would help",
     "load": "loading models. Fewer kinds of tasks or longer runs would help",
+    "failed": "shards that failed. See what is wrong with them",
     "idle": "waiting for shards: there are too few, or they are too uneven. A smaller input.shard_bytes would help",
 }
 """What bounds a run that spends most of its time so, and what would help."""
@@ -27,7 +28,9 @@ class Times:
         self._spent: dict[str, Counter[str]] = {worker: Counter() for worker in workers}
 
     def add(self, worker: str, seconds: Mapping[str, float]) -> None:
-        """What one task of a worker says."""
+        """What one task of a worker says; nothing where it is not known which worker that was."""
+        if not worker:
+            return
         self._spent.setdefault(worker, Counter()).update(seconds)
 
     @property

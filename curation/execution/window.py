@@ -25,6 +25,7 @@ TASK_S = 4.0
 
 _TASKS_PER_WORKER = 20  # at least so many while items are left, so that all workers end together
 _FORGETTING = 0.2
+_LONG = 2
 _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
 _NO_WORKER_S = 120.0
@@ -110,26 +111,29 @@ def _lost_is_one_error() -> Iterator[None]:
 
 
 class _Attempt(NamedTuple):
-    """One item on a worker: what it gave or raised."""
+    """One item on a worker: what it gave, or in words what it raised."""
 
     result: Any
-    error: BaseException | None
+    error: str
     seconds: float
     worker: str
 
 
 def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[_Attempt]:
-    """Runs on a worker."""
+    """Runs on a worker: the first of the items, all of them unless they take much longer than was thought."""
     from distributed import get_worker
 
     worker, attempts = get_worker().address, []
+    end = time.monotonic() + _LONG * TASK_S
     for item in items:
         start = time.monotonic()
         try:
-            result, error = function(item), None
+            result, error = function(item), ""
         except Exception as raised:  # noqa: BLE001 - the driver decides what becomes of it
-            result, error = None, raised
+            result, error = None, describe(raised)  # in words: not every error can travel
         attempts.append(_Attempt(result, error, time.monotonic() - start, worker))
+        if time.monotonic() > end:
+            break
     return attempts
 
 
@@ -221,28 +225,31 @@ class _Window(Generic[Item, Result]):
             error = future.exception()
             for item, attempt in tried:
                 if not isinstance(error, KilledWorker):  # what came back cannot be read here
-                    yield from self.settle(item, attempt, _Attempt(None, error, 0.0, ""))
+                    yield from self.settle(item, attempt, _Attempt(None, describe(error), 0.0, ""))
                 elif self.is_last_try:
                     yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)
                 else:
                     self.suspects.append((item, attempt))
             return
-        for (item, attempt), made in zip(tried, future.result(), strict=True):
-            self.learn(made.seconds)
+        attempts = future.result()
+        for (item, attempt), made in zip(tried, attempts, strict=False):
+            self.learn(made)
             yield from self.settle(item, attempt, made)
+        self.waiting.extendleft(reversed(tried[len(attempts) :]))
 
-    def learn(self, seconds: float) -> None:
+    def learn(self, made: _Attempt) -> None:
         """Follow how long an item takes; the largest come first, so the past is forgotten by and by."""
-        known = self.seconds_each if math.isfinite(self.seconds_each) else seconds
-        self.seconds_each = known + _FORGETTING * (seconds - known)
+        if not made.error:
+            known = self.seconds_each if math.isfinite(self.seconds_each) else made.seconds
+            self.seconds_each = known + _FORGETTING * (made.seconds - known)
 
     def settle(self, item: Item, attempt: int, made: _Attempt) -> Iterator[Outcome[Item, Result]]:
-        if made.error is None:
+        if not made.error:
             yield Outcome(item, made.result, "", attempt, made.worker, made.seconds)
         elif attempt <= RETRIES and not self.stopping():
             self.waiting.appendleft((item, attempt + 1))
         else:
-            yield Outcome(item, None, describe(made.error), attempt, made.worker, made.seconds)
+            yield Outcome(item, None, made.error, attempt, made.worker, made.seconds)
 
 
 def describe(error: BaseException) -> str:

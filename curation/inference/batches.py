@@ -92,6 +92,15 @@ def batches(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.in
     return result
 
 
+def alike(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
+    """As `batches`, of texts of equal length only."""
+    return [
+        part
+        for batch in batches(lengths, token_budget)
+        for part in np.split(batch, np.flatnonzero(np.diff(lengths[batch])) + 1)
+    ]
+
+
 def runs(lengths: NDArray[np.int64], token_budget: int) -> list[NDArray[np.int64]]:
     """The places of the texts of each batch, in their order: as many as `token_budget` holds without padding.
 

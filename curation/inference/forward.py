@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.errors import ModelError
-from curation.inference.batches import Batch, Framed, batches, halves, runs
+from curation.inference.batches import Batch, Framed, alike, batches, halves, runs
 from curation.inference.tokens import Template, Tokens
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class Encodes(Protocol):
     @property
     def shape(self) -> tuple[int, int] | None:
         """The tokens of every batch and of its longest text, if they are fixed."""
+
+    @property
+    def alike_only(self) -> bool:
+        """Whether only texts of equal length may share a batch."""
 
     @property
     def may_overflow(self) -> bool:
@@ -61,14 +65,14 @@ def forward(
 
     texts = Framed(tokens, template)
     work = _Work(trunk, heads, texts, device)
-    split = batches if trunk.shape is None else runs
+    split = alike if trunk.alike_only else batches if trunk.shape is None else runs
     with torch.inference_mode():
         outputs = work.run(split(texts.lengths, token_budget))
         overflowed = np.flatnonzero(~_is_finite(outputs)) if trunk.may_overflow else np.empty(0, np.int64)
         if len(overflowed):
-            again = work.run(
-                [overflowed[part] for part in batches(texts.lengths[overflowed], token_budget)], exact=True
-            )
+            split = alike if trunk.alike_only else batches
+            parts = split(texts.lengths[overflowed], token_budget)
+            again = work.run([overflowed[part] for part in parts], exact=True)
             for values, exact in zip(outputs, again, strict=True):
                 values[overflowed] = exact[overflowed]
     return Outputs(outputs, work.num_out_of_memory, len(overflowed))

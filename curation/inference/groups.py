@@ -23,7 +23,7 @@ class Pass:
 
     def __str__(self) -> str:
         read = f"chunks of {self.max_tokens} tokens" if self.in_chunks else f"{self.max_tokens} tokens"
-        return f"trunk {self.trunk[:8]}: {', '.join(self.names)} (one forward pass, {read}, {self.precision})"
+        return f"trunk {self.trunk[:8]}: {', '.join(self.names)} (one forward pass, {read})"
 
 
 @dataclass(frozen=True)

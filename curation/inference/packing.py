@@ -21,9 +21,11 @@ from curation.inference.batches import Batch
 NAME = "curation_packed"
 
 _PROBE_LENGTHS = (150, 9, 4)  # the first is longer than the windows of models with local attention
-_PROBE_TOLERANCE = 1e-4  # of values about 1; texts that see each other are off by tenths
+_PROBE_TOLERANCE = 2e-5  # in standard deviations; texts that see each other are off by tenths
+_PADDING_TOLERANCE = 1e-3
 _UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
-_NOT_SO = (IndexError, RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
+NOT_SO = (IndexError, RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError)
+"""What a model of another kind than is asked for may raise."""
 
 
 def run(model: Any, batch: Batch, first: int, device: str, *, num_texts: int = 0, longest: int = 0) -> Tensor:
@@ -59,15 +61,15 @@ def first_position(model: Any) -> int | None:
     RoBERTa's kin from the one after the padding token's.
     """
     before = model.config._attn_implementation  # noqa: SLF001 - it has no public name
-    texts = probe(model.config)
     try:
+        texts = probe(model.config)
         model.set_attn_implementation(NAME)
         with torch.inference_mode():
             expected = _alone(model, texts)
             for first in (0, texts.pad + 1):
                 if _agree(_attempt(model, texts, first), expected):
                     return first
-    except _NOT_SO:
+    except NOT_SO:
         pass
     model.set_attn_implementation(before)
     return None
@@ -78,16 +80,17 @@ def read_first_rows(model: Any, first: int) -> bool:
 
     The first token attends to all others, but no one attends to theirs: what is left out is never read.
     """
-    texts = probe(model.config)
     stack: Any = None
     try:
-        stack = model.encoder.layer
+        texts, stack = probe(model.config), model.encoder.layer
+        if hasattr(stack[-1].attention, "LayerNorm"):  # it comes before the attention, and is not called here
+            return False
         with torch.inference_mode():
             expected = run(model, texts, first, "cpu")[texts.starts]
             stack[-1] = _FirstRows(stack[-1])
             if _agree(_attempt(model, texts, first), expected):
                 return True
-    except _NOT_SO:
+    except NOT_SO:
         pass
     if stack is not None and isinstance(stack[-1], _FirstRows):
         stack[-1] = stack[-1].layer
@@ -156,6 +159,21 @@ def probe(config: Any) -> Batch:
     return Batch(ids.numpy(), lengths.numpy(), pad)
 
 
+def feels_padding(model: Any) -> bool:
+    """Whether a model's states of a text depend on the padding that it gets beside longer ones, in float32 on the CPU.
+
+    So those of models that mix all tokens without a mask do. One that cannot be asked is taken for one that does not.
+    """
+    try:
+        texts = probe(model.config)
+        ids_BT, mask_BT = (torch.from_numpy(each) for each in texts.padded())
+        with torch.inference_mode():
+            hidden_BTD = model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+            return not _agree(hidden_BTD[mask_BT.bool()], _alone(model, texts), tolerance=_PADDING_TOLERANCE)
+    except NOT_SO:
+        return False
+
+
 def _alone(model: Any, batch: Batch) -> Tensor:
     texts = torch.split(torch.from_numpy(batch.ids), batch.lengths.tolist())
     return torch.cat([model(input_ids=ids_T.unsqueeze(0)).last_hidden_state[0] for ids_T in texts])
@@ -164,15 +182,15 @@ def _alone(model: Any, batch: Batch) -> Tensor:
 def _attempt(model: Any, batch: Batch, first: int) -> Tensor | None:
     try:
         return run(model, batch, first, "cpu")
-    except _NOT_SO:
+    except NOT_SO:
         return None  # positions past the table, shapes of attention that are not supported here
 
 
-def _agree(got: Tensor | None, expected: Tensor) -> bool:
+def _agree(got: Tensor | None, expected: Tensor, tolerance: float = _PROBE_TOLERANCE) -> bool:
     if got is None or got.shape != expected.shape:
         return False
-    tolerance = _PROBE_TOLERANCE * float(expected.abs().nan_to_num().max())
-    return torch.allclose(got, expected, rtol=0, atol=tolerance, equal_nan=True)
+    atol = tolerance * float(expected.nan_to_num().std())
+    return torch.allclose(got, expected, rtol=0, atol=atol, equal_nan=True)
 
 
 def _attend(  # noqa: PLR0917 - the signature is that of transformers' attention functions
@@ -192,6 +210,8 @@ def _attend(  # noqa: PLR0917 - the signature is that of transformers' attention
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
+    if key.shape[1] != query.shape[1]:
+        raise NotImplementedError("heads that share keys cannot be packed")
     if getattr(module, "is_causal", False) or any(kwargs.get(name) is not None for name in _UNSUPPORTED):
         raise NotImplementedError("only plain bidirectional attention can be packed")
     return _within(query, key, value, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scaling), None

@@ -143,8 +143,9 @@ class Replica:
         """The torch that computes here and what makes the ids, for logs."""
         import torch
 
+        compiled = " and compiled" if self.spec.compiled else ""
         num_packed = sum(getattr(each.trunk, "is_packed", False) for each in self._passes)
-        packed = f"{num_packed} of {len(self._passes)} trunks packed"
+        packed = f"{num_packed} of {len(self._passes)} trunks packed{compiled}"
         ids = sorted({f"ids by {each.how}" for each in self._tokenizers.values()})
         return "; ".join([f"torch {torch.__version__} on {self.spec.device}, {packed}", *ids])
 
@@ -307,13 +308,6 @@ def schema_of(classifiers: Sequence[Classifier]) -> dict[str, str]:
             raise ColumnError(f"The classifier {each.name!r} gives {twice}, as one before it does; rename one of them.")
         schema.update(each.columns)
     return schema
-
-
-def is_fast_here(device: str) -> bool:
-    """Whether a device multiplies 16 bits faster than 32."""
-    from curation.inference import precision
-
-    return precision.is_fast_here(device)
 
 
 def prepare_torch(spec: ScoringSpec) -> None:

@@ -24,7 +24,8 @@ class Trunk:
     """A batch of token ids → its last hidden states, without gradients.
 
     It runs packed where the model can (`is_packed`): no padding is computed, and a text does not feel its neighbours.
-    With `first_only` the last layer is computed for each text's first token alone, where the model allows that.
+    With `first_only` the last layer is computed for each text's first token alone, where the model allows that. Where
+    padding would change its states, only texts of equal length may share a batch (`alike_only`).
     Raises ModelError when the model cannot compute in this precision.
     """
 
@@ -38,19 +39,28 @@ class Trunk:
             if device == "cpu" or precision != "exact":  # on GPUs attention within texts computes in 16 bits only
                 self._first = packing.first_position(model)
             self.first_only = first_only and self._first is not None and packing.read_first_rows(model, self._first)
+            self.alike_only = self._first is None and packing.feels_padding(model)
         if precision == "fast":
             lower(model, low_dtype(device))
         elif precision == "bfloat16":
             model.to(torch.bfloat16)
         self.model = model.to(device)
         self._forward = self.model
-        if precision != "exact" and self._why_not():
-            widen(self.model)
-            if problem := self._why_not():
-                raise ModelError(
-                    f"{type(model).__name__} cannot compute in precision {precision!r}: {problem}. "
-                    'Set precision = "exact" for this classifier.'
-                )
+        if precision != "exact":
+            self._make_do()
+
+    def _make_do(self) -> None:
+        """Find a way to compute in 16 bits. Raises ModelError when there is none."""
+        if not self._why_not():
+            return
+        widen(self.model)
+        if self._why_not():
+            self._first, self.first_only = None, False
+        if problem := self._why_not():
+            raise ModelError(
+                f"{type(self.model).__name__} cannot compute in precision {self.precision!r}: {problem}. "
+                'Set precision = "exact" for this classifier.'
+            )
 
     @property
     def is_packed(self) -> bool:
@@ -65,7 +75,7 @@ class Trunk:
         if self.is_packed:
             self._shape = num_tokens, longest
             if compiled:
-                self._forward = torch.compile(self.model, dynamic=False)
+                self._forward = torch.compile(self.model, dynamic=False, mode="reduce-overhead")  # with CUDA graphs
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -109,7 +119,7 @@ class Trunk:
         try:
             with torch.inference_mode():
                 self(packing.probe(self.model.config))
-        except RuntimeError as error:
+        except packing.NOT_SO as error:
             return str(error)
         return ""
 

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from conftest import wait_until
 
 from curation.core.errors import ClusterError, ShardError
+from curation.execution import window
 from curation.execution.cluster import ClusterSpec, connect
 from curation.execution.window import IN_FLIGHT_PER_WORKER, on_each_worker, run_window
 
@@ -35,6 +38,22 @@ def refuse_hundreds(number):
 def num_transitions(client):
     """What this cluster's scheduler has done so far: several transitions for each task."""
     return client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
+
+
+def take_longer_and_longer(number):
+    time.sleep(0 if number < 1000 else 0.3)
+    return number
+
+
+class LockedError(Exception):
+    """An error that cannot travel."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+def raise_what_cannot_travel(_item):
+    raise LockedError
 
 
 def touch(path):
@@ -95,6 +114,20 @@ def test_items_of_one_task_fail_and_are_tried_again_by_themselves(client):
     assert {item for item, outcome in outcomes.items() if outcome.error} == set(range(0, 1000, 100))
     assert {outcome.attempts for item, outcome in outcomes.items() if item % 100 == 0} == {3}
     assert {outcome.attempts for item, outcome in outcomes.items() if item % 100} == {1}
+
+
+def test_a_task_that_takes_longer_than_was_thought_gives_the_rest_back(client):
+    client.run(setattr, window, "TASK_S", 0.1)
+    try:
+        outcomes = list(run_window(client, take_longer_and_longer, range(1020)))
+    finally:
+        client.run(setattr, window, "TASK_S", window.TASK_S)
+    assert sorted(outcome.result for outcome in outcomes) == list(range(1020))
+
+
+def test_an_error_that_cannot_travel_fails_its_item_alone(client):
+    (outcome,) = run_window(client, raise_what_cannot_travel, [1])
+    assert outcome.error == "LockedError: "
 
 
 def test_an_error_that_is_not_ours_says_its_type(client):

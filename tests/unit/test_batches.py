@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.inference.batches import Batch, Framed, batches, halves, most_texts, runs
+from curation.inference.batches import Batch, Framed, alike, batches, halves, most_texts, runs
 from curation.inference.tokens import Template, Tokens
 
 TOKENS = Tokens(np.array([5, 6, 7, 8, 9], np.int32), np.array([0, 2, 2, 5]), np.zeros(3, bool))
@@ -86,3 +86,10 @@ def test_no_run_could_take_the_next_text_too(lengths, token_budget):
 
 def test_a_text_longer_than_a_run_goes_alone():
     assert [run.tolist() for run in runs(np.array([4, 100, 4]), token_budget=64)] == [[0], [1], [2]]
+
+
+@given(LENGTHS, st.integers(1, 2000))
+def test_alike_texts_come_together_and_others_never(lengths, token_budget):
+    found = alike(lengths, token_budget)
+    assert sorted(place for batch in found for place in batch) == list(range(len(lengths)))
+    assert all(len(set(lengths[batch])) == 1 for batch in found if len(batch))

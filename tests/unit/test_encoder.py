@@ -148,7 +148,7 @@ def test_positions_of_the_roberta_family_begin_after_the_padding_id(model_type, 
 def test_a_length_that_the_model_cannot_read_is_refused(regression):
     with pytest.raises(ModelError, match=r"max_tokens is 65; the model in .* reads at most 64"):
         Encoder(name="edu", model=str(regression), max_tokens=65).parts()
-    with pytest.raises(ConfigError, match="-1 is below 0"):
+    with pytest.raises(ConfigError, match="-1 is below 4"):
         Encoder(name="edu", model=str(regression), max_tokens=-1)
 
 

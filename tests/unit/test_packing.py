@@ -10,7 +10,7 @@ from curation.inference.batches import Batch
 from curation.inference.trunk import load_trunk
 
 FIRST_POSITIONS = dict.fromkeys(ARCHITECTURES) | {
-    "Bert": 0, "DistilBert": 0, "Electra": 0, "Albert": 0, "Roberta": 2, "XLMRoberta": 2
+    "RobertaPreLayerNorm": 2, "Bert": 0, "DistilBert": 0, "Electra": 0, "Albert": 0, "Roberta": 2, "XLMRoberta": 2
 }  # fmt: skip
 
 
@@ -54,6 +54,20 @@ def test_a_fixed_shape_changes_no_state(bert):
         np.testing.assert_allclose(got_TD, expected_TD, rtol=0, atol=1e-5)
 
 
+def test_a_fixed_shape_is_one_shape_whatever_the_texts(bert):
+    bert.fix_shape(64, 16)
+    forward, shapes = bert._forward, set()
+
+    def watched(**given):
+        shapes.add((given["input_ids"].shape, given["cu_seq_lens_q"].shape, given["max_length_q"]))
+        return forward(**given)
+
+    bert._forward = watched
+    for rows in (ROWS, [[5]], [[5, 6]] * 4, [[7] * 16] * 4):
+        bert(batch(*rows))
+    assert len(shapes) == 1
+
+
 @pytest.mark.parametrize("shape", [None, (64, 16)])
 @pytest.mark.parametrize("name", ["Bert", "Roberta", "XLMRoberta", "Electra"])
 def test_the_last_layer_of_the_first_token_alone_gives_its_states(name, shape, tmp_path):
@@ -73,6 +87,11 @@ def test_layers_of_another_kind_are_computed_for_all_tokens(name, tmp_path):
     trunk = load_trunk(tmp_path, "cpu", first_only=True)
     assert not trunk.first_only
     assert trunk(batch(*ROWS)).lengths == (4, 2, 7)
+
+
+def test_a_layer_with_a_normalisation_before_its_attention_is_computed_for_all_tokens(tmp_path):
+    write_model(tmp_path, "RobertaPreLayerNorm")
+    assert not load_trunk(tmp_path, "cpu", first_only=True).first_only
 
 
 def test_a_model_that_loses_the_lengths_on_the_way_is_not_packed(bert):

@@ -63,7 +63,7 @@ class Watched(Encoder):
 class WatchedTrunk:
     calls = 0
     shape = None
-    may_overflow = False
+    alike_only = may_overflow = False
 
     def __init__(self, trunk, recipe):
         self.trunk = trunk
