@@ -69,7 +69,12 @@ def certify(scores: Pair, buckets: Pair, tiers: Pair) -> Certificate:
 
 
 def sample_cuts(scores: ArrayLike, weights: ArrayLike) -> tuple[float, ...]:
-    """The 19 cuts of a sample's own scores, as `curation.calibration.thresholds` finds them for a whole run."""
+    """The 19 cuts of a sample's own scores, as `curation.calibration.thresholds` finds them for a whole run.
+
+    Any cuts where all scores are missing.
+    """
+    if np.isnan(np.asarray(scores)).all():
+        return (0.0,) * len(PERCENTS)
     cuts: NDArray[Any] = weighted_quantile(np.asarray(scores, np.float32), weights, PERCENTS)
     return tuple(map(float, cuts))
 

@@ -90,18 +90,12 @@ def score_sample(task: SampleTask) -> Sample:
     spec = task.spec
     movable = [each for each in spec.classifier if each.name in task.pending]
     documents = list(_documents(task))
-    exact = _score_all(
-        [in_precision(each, EXACT) if each in movable else each for each in spec.classifier], spec, documents
-    )
-    why_not = (
-        {}
-        if is_fast_here(spec.scoring.device)
-        else {
-            each.name: "this processor multiplies 16 bits no faster than 32"
-            for each in movable
-            if each.precision == AUTO
-        }
-    )
+    exactly = [in_precision(each, EXACT) if each in movable else each for each in spec.classifier]
+    exact = _score_all(exactly, spec, documents)
+    why_not: dict[str, str] = {}
+    if not is_fast_here(spec.scoring.device):
+        left_open = [each.name for each in movable if each.precision == AUTO]
+        why_not = dict.fromkeys(left_open, "this processor multiplies 16 bits no faster than 32")
     cheap = _score_cheaply([_cheap(each) for each in movable if each.name not in why_not], spec, documents, why_not)
     scored = [place for place, found in enumerate(zip(exact, cheap, strict=True)) if None not in found]
     return Sample(

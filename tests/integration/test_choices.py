@@ -3,17 +3,21 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
-from conftest import execute
+from conftest import documents, execute, write_jsonl
 from safetensors.numpy import load_file, save_file
 
 from curation.calibration import certificate
+from curation.classifiers import fasttext
+from curation.classifiers.encoder import Encoder
 from curation.core.errors import ConfigError
-from curation.execution import certifying, choices, settling
+from curation.execution import choices, settling
 from curation.execution.certifying import SampleTask, score_sample
 from curation.execution.plan import make_plan
 from curation.execution.resume import divide
+from curation.inference import precision, trunk
 
 
 @pytest.fixture
@@ -28,6 +32,25 @@ def measuring(monkeypatch, tables):
 def accepting(monkeypatch):
     """A function that sets the share of documents that may be moved."""
     return lambda share: monkeypatch.setattr(certificate, "MOST_MOVED_SHARE", share)
+
+
+BREAKING = "this text breaks its scorer"
+
+
+def break_fasttext(breaking):
+    """Runs on a worker: one text cannot be scored any more."""
+    normalise = fasttext.normalise
+
+    def picky(text):
+        if text == breaking:
+            raise ValueError("a text that breaks")
+        return normalise(text)
+
+    fasttext.normalise, fasttext.kept = picky, normalise
+
+
+def mend_fasttext():
+    fasttext.normalise = fasttext.kept
 
 
 def kept(run):
@@ -142,8 +165,60 @@ def test_a_sample_is_the_same_every_time_and_as_large_as_asked(tables):
 
 def test_a_processor_that_gains_nothing_from_16_bits_scores_exactly(tables, monkeypatch):
     task = sample_of(tables)
-    monkeypatch.setattr(certifying, "is_fast_here", lambda _device: False)
-    assert score_sample(task).why_not == "this processor multiplies 16 bits no faster than 32"
+    monkeypatch.setattr(precision, "is_fast_here", lambda _device: False)
+    assert score_sample(task).why_not == {"edu": "this processor multiplies 16 bits no faster than 32"}
+
+
+def test_a_classifier_that_cannot_be_fast_does_not_decide_for_others(tables, models, monkeypatch):
+    monkeypatch.setattr(trunk, "num_lowered", lambda model: 0 if "other" in model.name_or_path else 1)
+    task = sample_of(tables)
+    wide = replace(task.spec, classifier=(*task.spec.classifier, Encoder("other", models["other"]["model"])))
+    found = score_sample(replace(task, spec=wide, pending=("edu", "other")))
+    assert found.cheap.keys() == {"edu"}
+    assert found.exact.keys() == {"edu", "keep", "other"}
+    assert "cannot compute in precision 'fast'" in found.why_not["other"]
+
+
+def test_documents_that_cannot_be_scored_are_left_out_and_told_where_they_are_scored(measuring, corpus, client):
+    """A text that breaks its scorer, in one file."""
+    (corpus / "part-03.jsonl").write_text(json.dumps({"id": "a", "text": BREAKING}) + "\n")
+    client.run(break_fasttext, BREAKING)
+    try:
+        run = execute(measuring)
+    finally:
+        client.run(mend_fasttext)
+    assert run.code == 1
+    assert "part-03.jsonl: ValueError: a text that breaks" in run.text
+    assert {each["certificate"]["num_documents"] for each in kept(run).values()} == {220}
+
+
+def test_equal_scores_of_all_documents_are_measured_too(measuring, models, tmp_path):
+    folder = shutil.copytree(models["edu"]["model"], tmp_path / "constant")
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"classifier.weight": weights["classifier.weight"] * 0}, folder / "model.safetensors")
+    (folder / "canary.json").unlink()
+    measuring["classifier"] = [models["edu"] | {"model": str(folder)}]
+    run = execute(measuring)
+    assert run.code == 0
+    assert {each["certificate"]["spearman"] for each in kept(run).values()} == {None}
+
+
+def test_what_was_scored_before_goes_on_in_its_precision(measuring, accepting, corpus):
+    accepting(1.0)
+    execute(measuring, "classifier.edu.precision=exact")
+    write_jsonl(corpus / "new.jsonl", documents(5))
+    run = execute(measuring)
+    assert (chosen(run), len(run.plan.missing.tasks)) == ("exact", 1)
+    (run.folder / "precision.json").unlink()
+    again = execute(measuring)
+    assert (str(again.plan.precisions["edu"]), len(again.plan.missing.tasks)) == ("exact (scored so before)", 0)
+
+
+def test_fast_scores_of_a_cpu_are_not_added_to_on_a_gpu(tables):
+    run = execute(tables, "classifier.edu.precision=fast")
+    cuda = replace(run.plan.asked, scoring=replace(run.plan.asked.scoring, device="cuda"))
+    with pytest.raises(ConfigError, match=r"scoring\.device: this run directory holds fast scores of 'cpu'"):
+        make_plan(cuda)
 
 
 def test_a_damaged_file_of_choices_is_a_mistake_of_the_plan(tables):
@@ -183,11 +258,11 @@ def test_classifiers_that_share_a_forward_pass_go_on_sharing_it(measuring, model
     save_file(weights | {"classifier.bias": weights["classifier.bias"] + 1}, folder / "model.safetensors")
     (folder / "canary.json").unlink()
     measuring["classifier"].append(models["same"] | {"model": str(folder)})
-    monkeypatch.setattr(certificate.Certificate, "is_good", property(lambda _: next(good)))
-    good = iter([True, False])
+    monkeypatch.setattr(certificate.Certificate, "is_good", property(lambda self: good.setdefault(id(self), not good)))
+    good = {}  # the first is, the others are not
     run = execute(measuring)
     assert {name: choice.why for name, choice in make_plan(run.plan.asked).precisions.items()} == {
-        "edu": "fast moves too many documents of same, whose forward pass it shares",
+        "edu": "as same, whose forward pass it shares",
         "same": "fast moves too many documents",
     }
 

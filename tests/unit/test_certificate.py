@@ -46,12 +46,18 @@ def test_a_missing_score_is_left_out_of_the_distances():
 
 
 def test_equal_scores_of_all_documents_are_no_division_by_zero():
-    assert certificate(np.ones(5) + 0.5, scores=np.ones(5)).max_moved == 0.5
+    found = certificate(np.ones(5) + 0.5, scores=np.ones(5))
+    assert (found.max_moved, found.spearman) == (0.5, None)
+    assert "Spearman undefined" in str(found)
 
 
 def test_the_cuts_of_a_sample_are_those_of_a_run():
     weights = np.arange(1, 101)
     assert sample_cuts(SCORES, weights) == tuple(weighted_quantile(SCORES, weights, range(5, 100, 5)))
+
+
+def test_scores_that_are_all_missing_have_some_cuts():
+    assert len(sample_cuts([np.nan, np.nan], [1, 2])) == 19
 
 
 def test_it_is_told_in_a_sentence():
