@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from conftest import command, documents, execute, wait_until, write_jsonl
+from distributed import LocalCluster
 from run_files import contents
 
 from curation.core.errors import ClusterError
@@ -78,4 +79,11 @@ def test_a_scheduler_without_workers_is_not_waited_for_forever(tmp_path, monkeyp
         file.write_text(json.dumps(cluster.scheduler.identity()))
         spec = ClusterSpec(kind="existing", scheduler_file=str(file))
         with pytest.raises(ClusterError, match="has had no worker"), connect(spec, compute_threads=1):
+            pass
+
+
+def test_workers_that_run_two_tasks_at_a_time_are_refused():
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster:
+        spec = ClusterSpec(kind="existing", address=cluster.scheduler_address)
+        with pytest.raises(ClusterError, match="run 2 tasks at a time; one is right"), connect(spec, 1):
             pass
