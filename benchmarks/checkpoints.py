@@ -12,7 +12,7 @@ from curation.classifiers.source import resolve
 
 SHAPES = ("minilm", "arctic")
 
-# Scores of published classifiers of educational value lie so; where a peer clamps to [0, 5], it clamps none of these.
+# The scale of published classifiers of educational value; a peer that clamps to [0, 5] clamps few of these.
 _SCORE_MEAN = 2.5
 _SCORE_STD = 0.5
 _INITIALIZER_RANGE = 0.04  # at transformers' 0.02 a trunk of random weights tells documents hardly apart

@@ -10,9 +10,10 @@ padding is no token; ratios are medians over the rounds of CPU seconds for each 
   come to compute on a CPU), where ``--nemo-python`` names a Python that has it;
 * this project's replica with one classifier, and with three that differ in their heads, whose trunk runs once.
 
-Differences of scores are those of the first classifier to the float32 card loop; buckets are 20 quantiles of a
-candidate's own scores. Weights are the packaged MiniLM's or random ones, so the differences of `arctic` are no estimate
-of what trained weights give.
+Differences of scores are those of the first classifier to the float32 card loop, clamped as the candidate clamps;
+buckets are 20 quantiles of a candidate's own scores. Weights are the packaged MiniLM's or random ones, so the
+differences of `arctic` are no estimate of what trained weights give. `--layers` is for trying things out: this project
+computes the last layer for the first token alone, which is worth the more, the fewer layers there are.
 """
 
 import argparse
@@ -70,11 +71,12 @@ Score = Callable[[Sequence[str]], Scores]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Texts → CPU seconds and scores_CN, one row for each of its classifiers."""
+    """Texts → CPU seconds and scores_CN, one row for each of its classifiers; `limits` are those that it clamps to."""
 
     run: Callable[[Sequence[str]], tuple[float, Scores]]
     num_classifiers: int = 1
     is_ours: bool = False
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
 
 def here(score: Score) -> Candidate:
@@ -159,7 +161,7 @@ def nemo_curator(python: Path, folder: Path, texts: Sequence[str], partition: in
             about["num_scores_at_border"] = reply["num_at_border"]
             return reply["cpu_s"], np.array([reply["scores"]], np.float32)
 
-        yield Candidate(run), about
+        yield Candidate(run, limits=tuple(about["clamped_to"])), about
 
 
 def _reply(process: subprocess.Popen[str]) -> Any:
@@ -204,14 +206,14 @@ def _compare(
     each_s = _per_classifier(candidates, seconds)
     return {
         name: {
-            "num_classifiers": candidates[name].num_classifiers,
+            "num_classifiers": candidate.num_classifiers,
             "cpu_s": [round(spent, 3) for spent in seconds[name]],
             "tokens_per_cpu_s_and_classifier": round(tokens / statistics.median(each_s[name])),
             "times_card_float32": times_faster(each_s[name], each_s[CARD]),
             "times_card_bfloat16": times_faster(each_s[name], each_s[CARD_BFLOAT16]),
-            **agreement(scores[name][0], scores[CARD][0]),
+            **agreement(scores[name][0], scores[CARD][0].clip(*candidate.limits)),
         }
-        for name in candidates
+        for name, candidate in candidates.items()
     }
 
 
@@ -268,7 +270,9 @@ def main() -> None:
     """Read the texts, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=SHAPES, default="minilm")
-    parser.add_argument("--layers", type=int, default=0, help="how many of the trunk's layers; 0: all")
+    parser.add_argument(
+        "--layers", type=int, default=0, help="how many of the trunk's layers; 0: all; fewer flatter us"
+    )
     parser.add_argument("--documents", choices=SETS, default="web", help="pages, or pieces of them")
     parser.add_argument("--texts", type=Path, required=True, help="a Parquet file with a column text")
     parser.add_argument("--num-documents", type=int, default=300)

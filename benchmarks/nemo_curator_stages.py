@@ -86,7 +86,11 @@ def main() -> None:
     compute_on_cpu()
     stages, texts = load(arguments.checkpoint), json.loads(arguments.texts.read_text(encoding="utf-8"))
     versions = {name: metadata.version(name) for name in ("nemo-curator", "torch", "transformers", "tokenizers")}
-    print(json.dumps({"how": HOW, "partition": arguments.partition} | versions), file=replies, flush=True)
+    print(
+        json.dumps({"how": HOW, "partition": arguments.partition, "clamped_to": [_LOWEST, _HIGHEST]} | versions),
+        file=replies,
+        flush=True,
+    )
     for line in sys.stdin:
         print(json.dumps(score(stages, texts[: int(line)], arguments.partition)), file=replies, flush=True)
 
