@@ -9,7 +9,7 @@ from rich.console import Console
 from curation.core.errors import ModelError
 from curation.execution import choices
 from curation.execution.certifying import measure
-from curation.execution.choices import Choice
+from curation.execution.choices import EXACT, Choice
 from curation.execution.plan import Plan, make_plan
 from curation.execution.spec import RunSpec
 from curation.execution.window import run_window
@@ -62,8 +62,12 @@ def _measured_budget(client: "Client", spec: RunSpec) -> int:
 
 
 def _keep(plan: Plan, made: Mapping[str, Choice]) -> None:
-    """Write down what the next run is to find again."""
+    """Write down what the next run is to find again; asking for exact once takes back nothing that was left open."""
     before = choices.read_choices(plan.layout)
-    kept = {each.fingerprint(): choice for each in plan.asked.classifier if (choice := made.get(each.name))}
+    kept = {
+        key: choice
+        for each in plan.asked.classifier
+        if (choice := made.get(each.name)) and not ((key := each.fingerprint()) in before and each.precision == EXACT)
+    }
     if kept.items() - before.items():
         choices.write_choices(plan.layout, {**before, **kept})

@@ -235,6 +235,13 @@ def test_what_is_asked_for_once_is_not_what_was_left_open(measuring, accepting):
     assert execute(measuring).plan.precisions["edu"].precision == "exact"
 
 
+def test_asking_for_exact_once_takes_back_nothing_that_was_left_open(measuring, accepting):
+    accepting(1.0)
+    execute(measuring)
+    execute(measuring, "classifier.edu.precision=exact")
+    assert execute(measuring).plan.precisions["edu"].precision == "fast"
+
+
 def test_the_config_of_a_run_asks_for_what_was_chosen_and_is_not_measured_again(measuring, accepting, monkeypatch):
     accepting(1.0)
     first = execute(measuring)
