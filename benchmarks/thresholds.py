@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from curation.statistics import weighted_quantile
 Chunk = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 _CHUNK_ROWS = 1 << 20
+_OTHER_CHUNK_ROWS = 777_777
 _SHAPES: dict[str, Callable[[np.random.Generator, int], NDArray[Any]]] = {
     "normal": lambda generator, num_rows: generator.normal(1.2, 0.7, num_rows),
     "probability": lambda generator, num_rows: generator.beta(0.05, 1, num_rows),
@@ -27,11 +29,39 @@ _SHAPES: dict[str, Callable[[np.random.Generator, int], NDArray[Any]]] = {
 
 
 def measure(scores: NDArray[np.float32], weights: NDArray[np.int64]) -> dict[str, Any]:
-    """The speed of both passes over one column, what they hold, and whether the cuts are those of the sort."""
+    """The speed of both passes over one column, what they hold, and whether the cuts are those of the sort.
+
+    The passes run once more for their peak of memory beside the data, in chunks of another size, with equal cuts.
+    """
+    found, first_s, both_s, state_bytes, num_bins = two_passes(scores, weights, _CHUNK_ROWS)
+    start = time.perf_counter()
+    expected = weighted_quantile(scores, weights, PERCENTS)
+    sorted_s = time.perf_counter() - start
+    tracemalloc.start()
+    again = two_passes(scores, weights, _OTHER_CHUNK_ROWS)[0]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return {
+        "seconds": round(both_s, 2),
+        "pass_1_rows_per_s": round(len(scores) / first_s),
+        "rows_per_s": round(len(scores) / both_s),
+        "sort_rows_per_s": round(len(scores) / sorted_s),
+        "num_refined_bins": num_bins,
+        "state_bytes": state_bytes,
+        "peak_bytes": peak_bytes,
+        "equal_to_sort": found == tuple(expected.tolist()),
+        "equal_in_other_chunks": again == found,
+    }
+
+
+def two_passes(
+    scores: NDArray[np.float32], weights: NDArray[np.int64], chunk_rows: int
+) -> tuple[tuple[float, ...], float, float, int, int]:
+    """The cuts; seconds of the first pass and of both; bytes and refined bins of what they hold."""
 
     def chunks() -> Iterator[Chunk]:
-        for start in range(0, len(scores), _CHUNK_ROWS):
-            yield scores[start : start + _CHUNK_ROWS], weights[start : start + _CHUNK_ROWS]
+        for start in range(0, len(scores), chunk_rows):
+            yield scores[start : start + chunk_rows], weights[start : start + chunk_rows]
 
     started = time.perf_counter()
     histogram = sum((coarse(*chunk) for chunk in chunks()), Histogram.empty())
@@ -41,17 +71,8 @@ def measure(scores: NDArray[np.float32], weights: NDArray[np.int64]) -> dict[str
     for chunk in chunks():
         refinement += fine(*chunk, bins)
     found = cuts("score", histogram, refinement)
-    second = time.perf_counter()
-    expected = weighted_quantile(scores, weights, PERCENTS)
-    sorted_s = time.perf_counter() - second
-    return {
-        "pass_1_rows_per_s": round(len(scores) / (first - started)),
-        "rows_per_s": round(len(scores) / (second - started)),
-        "sort_rows_per_s": round(len(scores) / sorted_s),
-        "num_refined_bins": len(bins),
-        "state_bytes": histogram.weight.nbytes + refinement.weight.nbytes,
-        "equal_to_sort": found == tuple(expected.tolist()),
-    }
+    both_s = time.perf_counter() - started
+    return found, first - started, both_s, histogram.weight.nbytes + refinement.weight.nbytes, len(bins)
 
 
 def main() -> None:

@@ -124,8 +124,8 @@ def test_groups_are_told_with_trunks_that_only_look_alike(models, tmp_path):
     trunk, tokenizer, other = trio[0].parts().trunk, trio[0].parts().tokenizer, trio[2].parts().trunk
     assert groups([*trio, replace(FastText.tiny(tmp_path), name="dclm")]).lines() == [
         f"tokenizer {tokenizer[:8]}: edu, quality, other (texts tokenised once)",
-        f"trunk {trunk[:8]}: edu, quality (one forward pass, 64 tokens, exact)",
-        f"trunk {other[:8]}: other (one forward pass, 64 tokens, exact)",
+        f"trunk {trunk[:8]}: edu, quality (one forward pass, 64 tokens)",
+        f"trunk {other[:8]}: other (one forward pass, 64 tokens)",
         "on its own: dclm",
         f"not shared: trunks {trunk[:8]} and {other[:8]} have one shape and other weights",
     ]
