@@ -118,6 +118,11 @@ class Found:
     ignored: tuple[str, ...]
     mistakes: tuple[str, ...]
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of all files."""
+        return sum(file.num_bytes for file in self.files)
+
 
 @dataclass(frozen=True)
 class _Entry:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 Part = TypeVar("Part", Histogram, Refinement)
 
 _SHARDS_PER_TASK = 200
-_WEIGHT_COLUMNS = {"bytes": "n_bytes", "tokens": "n_tokens"}  # "documents" all weigh 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any
 
 
 def _weights(rows: str, tiering: TieringSpec, num_rows: int) -> NDArray[Any]:
-    if (column := _WEIGHT_COLUMNS.get(tiering.weights)) is None:
+    if not (column := tiering.weight_column):
         return np.ones(num_rows, dtype=np.int64)
     weights = read_columns(rows, [column])[column].to_numpy()
     if len(weights) != num_rows:

@@ -36,7 +36,6 @@ SEED = 0
 
 _MOST_SHARDS = 32
 _FEWEST_SCORES = 2
-_WEIGHTS = {"bytes": "n_bytes", "tokens": "n_tokens"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def score_sample(task: SampleTask) -> Sample:
 def _documents(task: SampleTask) -> Iterator[_Drawn]:
     """From the first partition of each shard, documents that are to be scored, and what each weighs."""
     spec = task.spec
-    column = _WEIGHTS.get(spec.tiering.weights)
+    column = spec.tiering.weight_column
     for shard in task.shards:
         for partition in _first_partition(shard, spec):
             ok = partition.frame[partition.frame["state"] == "ok"]

@@ -69,7 +69,7 @@ def output(spec: RunSpec, found: Found) -> Iterator[str]:
         yield f"output: {spec.output} cannot be made: {problem}. Choose another place."
         return
     free = storage.free_bytes(spec.output)
-    need = int(sum(file.num_bytes for file in found.files) * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
+    need = int(found.num_bytes * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
     if free is not None and free < need:
         yield f"output: {spec.output} has {free:,} bytes free; this run writes about {need:,}. Choose another place."
 

@@ -59,11 +59,6 @@ class Plan:
         return self.division.shards
 
     @property
-    def num_bytes(self) -> int:
-        """The size of the input."""
-        return sum(file.num_bytes for file in self.found.files)
-
-    @property
     def unmeasured(self) -> tuple[str, ...]:
         """The classifiers whose precision has to be measured."""
         return tuple(name for name, choice in self.precisions.items() if choice is None)
@@ -81,7 +76,7 @@ class Plan:
 
     def lines(self) -> Iterator[str]:
         """The plan for people."""
-        yield f"input: {len(self.found.files):,} files, {self.num_bytes:,} bytes, in {len(self.shards):,} shards"
+        yield f"input: {len(self.found.files):,} files, {self.found.num_bytes:,} bytes, in {len(self.shards):,} shards"
         yield from listed("ignored", self.found.ignored)
         for each in self.pinned:
             canary = "" if each.classifier.canary() else ", no canary"
@@ -117,9 +112,8 @@ def make_plan(spec: RunSpec) -> Plan:
     layout = Layout(spec.output)
     former = former_config(layout)
     frozen = _frozen(spec, mistakes)
-    num_bytes = sum(file.num_bytes for file in found.files)
-    precisions = _precisions(spec, frozen, num_bytes, mistakes)
-    spec = _settled(spec, precisions, former, num_bytes)
+    precisions = _precisions(spec, frozen, found.num_bytes, mistakes)
+    spec = _settled(spec, precisions, former, found.num_bytes)
     mistakes += choices.device_mistakes(former, spec.scoring.device, [each.precision for each in spec.classifier])
     pinned = tuple(_pin(spec, mistakes))
     mistakes += _mismatches(spec, pinned, frozen)

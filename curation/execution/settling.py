@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 def settle(plan: Plan, client: "Client", console: Console, stopping: Callable[[], bool]) -> Plan:
     """The plan with everything measured that it left open; the choices are kept in the run directory.
 
-    As it is, when `stopping()` turns true meanwhile. Raises ShardError, ModelError and ClusterError as measuring does.
+    As it is, when `stopping()` turns true meanwhile. Raises ModelError and ClusterError as measuring does.
     """
     made = {name: choice for name, choice in plan.precisions.items() if choice}
     if plan.missing.tasks and plan.unmeasured:
-        size = choices.sample_size(plan.num_bytes) or choices.FEWEST
+        size = choices.sample_size(plan.found.num_bytes) or choices.FEWEST
         with console.status("Measuring precisions on documents of this run"):
             made |= measure(client, plan, size, stopping)
         if stopping():

@@ -40,6 +40,11 @@ class TieringSpec:
         """Whether the thresholds come from a file."""
         return self.calibrate == "frozen" or (self.calibrate == "" and self.thresholds != "")
 
+    @property
+    def weight_column(self) -> str:
+        """The column of rows/ that says what a document weighs; "" where each weighs 1."""
+        return {"bytes": "n_bytes", "tokens": "n_tokens", "documents": ""}[self.weights]
+
     def identity(self) -> list[Any]:
         """The settings that decide the tiers once thresholds are given, as a JSON value."""
         return [self.classifiers, self.ensemble, self.ensemble_weights, self.missing, self.tiers]
