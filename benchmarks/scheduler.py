@@ -15,6 +15,7 @@ from curation.execution.cluster import ClusterSpec, connect
 from curation.execution.scoring import ScoreTask, ShardDone
 from curation.execution.spec import Pinned, RunSpec
 from curation.execution.window import run_window
+from curation.inference.replica import ScoringSpec
 
 
 def nothing(task: ScoreTask) -> ShardDone:
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("num_shards", nargs="?", type=int, default=100_000)
     arguments = parser.parse_args()
     items = tasks(arguments.num_shards)
-    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+    with connect(ClusterSpec(kind="cpu", workers=2), ScoringSpec()) as client:
         list(run_window(client, nothing, items[:100]))
         before = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.transition_counter)
         start = time.perf_counter()

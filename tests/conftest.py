@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from curation.execution.cluster import ClusterSpec, connect
+from curation.inference.replica import ScoringSpec
 
 
 def pytest_addoption(parser):
@@ -28,7 +29,7 @@ def golden(request):
 @pytest.fixture(scope="session")
 def client():
     """A client of two worker processes, shared by the tests that leave it as they found it."""
-    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+    with connect(ClusterSpec(kind="cpu", workers=2), ScoringSpec()) as client:
         yield client
 
 

@@ -38,5 +38,9 @@ class ModelError(CurationError):
     """A classifier's files are missing, not what they should be, or score something else than they promised."""
 
 
+class DeviceError(ModelError):
+    """A device that does not compute what it did before: its process has to end, and a fresh one to go on."""
+
+
 class ClusterError(CurationError):
     """Workers cannot be reached, or stopped being reachable."""

@@ -100,13 +100,19 @@ def sample_size(num_bytes: int) -> int:
     return wanted if wanted >= FEWEST else 0
 
 
+def same_device(former: Mapping[str, Any], device: str) -> bool:
+    """Whether the run directory's config names the same sort of device, or none."""
+    before = former.get("scoring", {}).get("device", device)
+    return str(before).partition(":")[0] == device.partition(":")[0]
+
+
 def device_mistakes(former: Mapping[str, Any], device: str, precisions: Collection[str]) -> list[str]:
     """Why scores of another sort of device cannot be added to: 16 bits are bfloat16 on CPUs and float16 on GPUs."""
-    before, now = (each.partition(":")[0] for each in (former.get("scoring", {}).get("device", device), device))
-    if before == now or FAST not in precisions:
+    if same_device(former, device) or FAST not in precisions:
         return []
+    before = former["scoring"]["device"]
     problem = (
-        f"scoring.device: this run directory holds fast scores of {before!r}, and those of {now!r} are other numbers"
+        f"scoring.device: this run directory holds fast scores of {before!r}, and those of {device!r} are other numbers"
     )
     return [f"{problem} (bfloat16 on CPUs, float16 on GPUs). Name another output, or score exactly."]
 

@@ -87,6 +87,7 @@ class Plan:
         if self.precisions:
             budget = self.spec.scoring.token_budget
             yield f"token budget: {budget or 'measured before the first shard'}"
+        yield f"cluster: {self.asked.cluster.describe(self.asked.scoring)}"
         yield f"thresholds: {self._thresholds()}"
         num_done = len(self.shards) - len(self.missing.tasks)
         yield f"output: {self.spec.output}, scored already: {num_done:,} of {len(self.shards):,} shards"
@@ -108,6 +109,7 @@ class Plan:
 def make_plan(spec: RunSpec) -> Plan:
     """Check everything that needs no worker. Raises ConfigError with all mistakes; reads files and writes none."""
     asked, mistakes = spec, spec.mistakes()
+    spec = replace(spec, scoring=replace(spec.scoring, device=spec.cluster.device(spec.scoring.device)))
     found = find(spec.input)
     layout = Layout(spec.output)
     former = former_config(layout)
@@ -180,14 +182,10 @@ def _settled(
     )
     scoring = spec.scoring
     if not scoring.token_budget:
-        before = former.get("scoring", {}).get("token_budget", 0) if _same_device(spec, former) else 0
+        before = former.get("scoring", {}).get("token_budget", 0) if choices.same_device(former, scoring.device) else 0
         is_measured = precisions and choices.sample_size(num_bytes)
         scoring = replace(scoring, token_budget=before or (0 if is_measured else scoring.budget))
     return replace(spec, classifier=classifiers, scoring=scoring)
-
-
-def _same_device(spec: RunSpec, former: Mapping[str, Any]) -> bool:
-    return bool(former.get("scoring", {}).get("device", spec.scoring.device) == spec.scoring.device)
 
 
 def _frozen(spec: RunSpec, mistakes: list[str]) -> Thresholds | None:

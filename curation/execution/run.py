@@ -1,14 +1,10 @@
 """A run from plan to tier table: score what is missing, calibrate, tier, audit."""
 
 import json
-import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -23,7 +19,7 @@ from curation.data.shards import Shard, write_shards
 from curation.data.sidecar import read_record
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
-from curation.execution.cluster import connect
+from curation.execution.cluster import check_workers, connect
 from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete
@@ -34,6 +30,7 @@ from curation.execution.settling import settle
 from curation.execution.summary import Summary
 from curation.execution.tiering import Opinion, TierTask, tier_shard
 from curation.execution.times import Times
+from curation.execution.walltime import Stopping, stop_on_signals
 from curation.execution.window import on_each_worker, run_window
 
 if TYPE_CHECKING:
@@ -41,37 +38,6 @@ if TYPE_CHECKING:
 
 RECONCILED, INCOMPLETE, MISTAKE, STOPPED = 0, 1, 2, 75
 """Exit codes: all accounted for; failed shards or rows unaccounted for; a mistake in the plan; stopped, resumable."""
-
-
-class Stopping:
-    """Whether SIGINT or SIGTERM has asked the run to stop; a second one no longer waits for what is running."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self) -> bool:
-        """Whether nothing more is to be begun."""
-        return self.asked
-
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal."""
-        del number, frame
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        sys.stderr.write("Stopping when the shards that are being scored are done; once more to stop at once.\n")
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Stopping]:
-    """Turn SIGINT and SIGTERM into a question that the run asks between tasks."""
-    stopping = Stopping()
-    before = {number: signal.signal(number, stopping.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopping
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
@@ -84,7 +50,7 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     storage.sweep_scratch(plan.layout.root)
     with RunLog(plan.layout) as log, stop_on_signals() as stopping:
         log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
-        with connect(plan.spec.cluster, plan.spec.scoring.compute_threads) as client:
+        with connect(plan.asked.cluster, plan.asked.scoring, stopping) as client:
             code = _carry_out(plan, client, console, log, stopping, prune=prune)
         log.event("end", exit_code=code)
         return code
@@ -102,6 +68,8 @@ def _prune(plan: Plan, console: Console) -> None:
 
 
 def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stopping: Stopping, *, prune: bool) -> int:
+    if stopping():
+        return _stopped(console)
     try:
         plan = settle(plan, client, console, stopping)
         if stopping():
@@ -136,10 +104,12 @@ class _Run:
         self.scored_now: Counter[str] = Counter()
         self.times = Times({})
         self.builds: Mapping[str, str] = {}
+        self.known: set[str] = set()
 
     def carry_out(self) -> int:
         if self.plan.missing.tasks:
             self.builds = self._warm()
+            self.known = set(self.builds)
             self.times = Times(self.builds)
             start = time.monotonic()
             self._score()
@@ -189,17 +159,26 @@ class _Run:
     def _score(self) -> None:
         tasks = self.plan.missing.tasks
         with progress("scoring", sum(task.shard.num_bytes for task in tasks), self.console) as advance:
-            for outcome in run_window(self.client, score_shard, tasks, self._has_enough):
+            for outcome in run_window(self.client, score_shard, tasks, self._has_enough, self.spec.cluster.patience_s):
                 shard, done = outcome.item.shard, outcome.result
+                self._meet(outcome.worker)
                 if done is None:
                     self._fail(shard, outcome.error)
                     self.times.add(outcome.worker, {"failed": outcome.seconds * outcome.attempts})
                     advance(shard.num_bytes, num_failed=1)
                 else:
+                    self.stopping.learn(outcome.seconds)
                     self.times.add(outcome.worker, done.seconds)
                     self.log.event("scored", shard=shard.name, worker=outcome.worker, **asdict(done))
                     self.scored_now.update(documents=done.num_documents, tokens=done.num_tokens)
                     advance(shard.num_bytes, done.num_documents, done.num_tokens)
+
+    def _meet(self, worker: str) -> None:
+        """A worker that came later is held to what was asked of the first ones."""
+        if worker and worker not in self.known:
+            self.known.add(worker)
+            self.log.event("joined", worker=worker)
+            check_workers(self.client, self.spec.scoring.device)
 
     def _has_enough(self) -> bool:
         return self.stopping() or len(self.failed) >= self.spec.max_failures
@@ -217,7 +196,7 @@ class _Run:
             remove_former(self.spec)
         tasks = [TierTask(self.spec, self.plan.pinned, opinion, each.shard) for each in complete]
         with progress("tiering", sum(each.shard.num_bytes for each in complete), self.console) as advance:
-            for outcome in run_window(self.client, tier_shard, tasks, self.stopping):
+            for outcome in run_window(self.client, tier_shard, tasks, self.stopping, self.spec.cluster.patience_s):
                 if outcome.error:
                     self._fail(outcome.item.shard, outcome.error)
                 advance(outcome.item.shard.num_bytes, num_failed=1 if outcome.error else 0)

@@ -66,7 +66,7 @@ class RunSpec:
             *self.input.mistakes(),
             *where_mistakes(self.input),
             *self.tiering.mistakes(names),
-            *self.cluster.mistakes(),
+            *self.cluster.mistakes(self.scoring.device),
         ]
 
     def rows_identity(self) -> str:

@@ -4,13 +4,13 @@ import asyncio
 import concurrent.futures
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from curation.core.errors import ClusterError, CurationError
+from curation.core.errors import ClusterError, CurationError, DeviceError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -26,9 +26,9 @@ TASK_S = 4.0
 _TASKS_PER_WORKER = 20  # at least so many while items are left, so that all workers end together
 _FORGETTING = 0.2
 _LONG = 2
+_MOST_RESTARTS = 2
 _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
-_NO_WORKER_S = 120.0
 _LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
 _WHEN_LOST = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError)  # CommClosedError is an OSError
 
@@ -53,17 +53,19 @@ def run_window(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     stopping: Callable[[], bool] = lambda: False,
+    patience_s: float = 120.0,
 ) -> Iterator[Outcome[Item, Result]]:
     """The outcome of `function(item)` for every item, in the order of completion.
 
     Items that take less than `TASK_S` come several to a task, one after the other; each fails and is tried again by
     itself. An item that raises is tried `RETRIES` times more. One that was running whenever three workers died is tried
-    a last time alone, after all others, so that its neighbours are not blamed for it. When `stopping()` turns true
-    nothing more is submitted and what is running is awaited; items never submitted have no outcome.
-    Raises ClusterError when the scheduler is lost.
+    a last time alone, after all others, so that its neighbours are not blamed for it. A worker whose device fails gives
+    way to a fresh process. When `stopping()` turns true
+    nothing more is submitted and what is running is awaited while there are workers; items never submitted have no
+    outcome. Raises ClusterError when the scheduler is lost, or when there is no worker for `patience_s`.
     """
     with _lost_is_one_error():
-        yield from _Window(client, function, items, stopping).outcomes()
+        yield from _Window(client, function, items, stopping, patience_s).outcomes()
 
 
 def on_each_worker(client: "Client", function: Callable[..., Result], *arguments: object) -> dict[str, Result]:
@@ -111,12 +113,13 @@ def _lost_is_one_error() -> Iterator[None]:
 
 
 class _Attempt(NamedTuple):
-    """One item on a worker: what it gave, or in words what it raised."""
+    """One item on a worker: what it gave, or in words what it raised, and whether the worker's device is sound."""
 
     result: Any
     error: str
     seconds: float
     worker: str
+    is_sound: bool = True
 
 
 def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[_Attempt]:
@@ -129,10 +132,12 @@ def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> 
         start = time.monotonic()
         try:
             result, error = function(item), ""
+            is_sound = True
         except Exception as raised:  # noqa: BLE001 - the driver decides what becomes of it
             result, error = None, describe(raised)  # in words: not every error can travel
-        attempts.append(_Attempt(result, error, time.monotonic() - start, worker))
-        if time.monotonic() > end:
+            is_sound = not isinstance(raised, DeviceError)
+        attempts.append(_Attempt(result, error, time.monotonic() - start, worker, is_sound))
+        if time.monotonic() > end or not is_sound:
             break
     return attempts
 
@@ -144,16 +149,19 @@ class _Window(Generic[Item, Result]):
         function: Callable[[Item], Result],
         items: Sequence[Item],
         stopping: Callable[[], bool],
+        patience_s: float,
     ) -> None:
         from distributed import as_completed
 
         self.client = client
         self.function = function
         self.stopping = stopping
+        self.patience_s = patience_s
         self.waiting = deque((item, 1) for item in items)
         self.completed = as_completed(raise_errors=False)
         self.running: dict[str, list[tuple[Item, int]]] = {}
         self.suspects: deque[tuple[Item, int]] = deque()
+        self.retired: Counter[str] = Counter()
         self.is_last_try = False
         self.num_submitted = 0
         self.num_workers = 0
@@ -192,15 +200,21 @@ class _Window(Generic[Item, Result]):
         if self.num_workers or self.worked_at == -math.inf:
             self.worked_at = now
 
-    def wait(self) -> None:
-        """Wait until a task has finished. Raises ClusterError when there has been no worker for a while."""
+    def wait(self) -> bool:
+        """Wait until a task has finished; False when none will, because the run stops and its last worker has left.
+
+        Raises ClusterError when there has been no worker for too long.
+        """
         while not self.completed.has_ready():
             self.look()
-            if (idle_s := time.monotonic() - self.worked_at) > _NO_WORKER_S:
+            if not self.num_workers and self.stopping():
+                return False
+            if (idle_s := time.monotonic() - self.worked_at) > self.patience_s:
                 raise ClusterError(
                     f"There has been no worker for {idle_s:.0f} s. Start some, then run the same command."
                 )
             time.sleep(_POLL_S)
+        return True
 
     def submit(self, attempts: list[tuple[Item, int]]) -> None:
         # A key of its own for each attempt: the scheduler must not answer with the error that it remembers.
@@ -215,7 +229,9 @@ class _Window(Generic[Item, Result]):
         """Wait for one task; yield the outcomes of its items that are not to be tried again."""
         from distributed import KilledWorker
 
-        self.wait()
+        if not self.wait():
+            self.running.clear()
+            return
         future = next(self.completed)
         if future.status in ("pending", "lost"):  # its worker died with the result, which is being computed again
             self.completed.add(future)
@@ -234,8 +250,20 @@ class _Window(Generic[Item, Result]):
         attempts = future.result()
         for (item, attempt), made in zip(tried, attempts, strict=False):
             self.learn(made)
+            if not made.is_sound:
+                self.retire(made.worker)
             yield from self.settle(item, attempt, made)
         self.waiting.extendleft(reversed(tried[len(attempts) :]))
+
+    def retire(self, worker: str) -> None:
+        """Put a fresh process in a worker's place where a nanny can; the third time in one place, none."""
+        about = self.client.scheduler_info(n_workers=-1)["workers"].get(worker, {})
+        place = str(about.get("name", worker))
+        self.retired[place] += 1
+        if about.get("nanny") and self.retired[place] <= _MOST_RESTARTS:
+            self.client.restart_workers([worker], raise_for_error=False)
+        else:
+            self.client.retire_workers([worker], close_workers=True)
 
     def learn(self, made: _Attempt) -> None:
         """Follow how long an item takes; the largest come first, so the past is forgotten by and by."""

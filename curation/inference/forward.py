@@ -1,5 +1,6 @@
 """One trunk pass over tokenised texts, with every head that reads it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.core.errors import ModelError
+from curation.core.errors import DeviceError, ModelError
 from curation.inference.batches import Batch, Framed, alike, batches, halves, runs
 from curation.inference.tokens import Template, Tokens
 
@@ -42,29 +43,49 @@ class Encodes(Protocol):
         """The same in float32."""
 
 
+@dataclass
+class Limit:
+    """How many tokens were too many for a device's memory: batches as large are halved before they are tried.
+
+    `num_out_of_memory` counts how often it ran out.
+    """
+
+    num_tokens: float = math.inf
+    num_out_of_memory: int = 0
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What the heads gave, float32 [n, C] for each in the order of the texts.
 
-    How often memory ran out, and how many texts were computed again in float32 because 16 bits could not hold them.
+    How many batches were halved for want of memory, and how many texts were computed again in float32 because 16 bits
+    could not hold them.
     """
 
     heads: tuple[NDArray[np.float32], ...]
-    num_out_of_memory: int
+    num_halved: int
     num_overflowed: int
 
 
 def forward(
-    trunk: Encodes, heads: Sequence["Head"], tokens: Tokens, template: Template, *, token_budget: int, device: str
+    trunk: Encodes,
+    heads: Sequence["Head"],
+    tokens: Tokens,
+    template: Template,
+    *,
+    token_budget: int,
+    device: str,
+    limit: Limit | None = None,
 ) -> Outputs:
     """Run every text through the trunk once and every head on its hidden states.
 
-    When memory runs out, that batch alone is halved and redone. Raises ModelError when one text does not fit.
+    When memory runs out, that batch is halved and redone, and `limit` remembers how large it was. Raises ModelError
+    when one text does not fit.
     """
     import torch
 
     texts = Framed(tokens, template)
-    work = _Work(trunk, heads, texts, device)
+    work = _Work(trunk, heads, texts, device, limit or Limit())
     split = alike if trunk.alike_only else batches if trunk.shape is None else runs
     with torch.inference_mode():
         outputs = work.run(split(texts.lengths, token_budget))
@@ -75,15 +96,15 @@ def forward(
             again = work.run([overflowed[part] for part in parts], exact=True)
             for values, exact in zip(outputs, again, strict=True):
                 values[overflowed] = exact[overflowed]
-    return Outputs(outputs, work.num_out_of_memory, len(overflowed))
+    return Outputs(outputs, work.num_halved, len(overflowed))
 
 
 class _Work:
     """Batches through a trunk and its heads; nothing is copied back before the last one is on its way."""
 
-    def __init__(self, trunk: Encodes, heads: Sequence["Head"], texts: Framed, device: str) -> None:
-        self.trunk, self.heads, self.texts, self.device = trunk, heads, texts, device
-        self.num_out_of_memory = 0
+    def __init__(self, trunk: Encodes, heads: Sequence["Head"], texts: Framed, device: str, limit: Limit) -> None:
+        self.trunk, self.heads, self.texts, self.device, self.limit = trunk, heads, texts, device, limit
+        self.num_halved = 0
 
     def run(self, places: Sequence[NDArray[np.int64]], *, exact: bool = False) -> tuple[NDArray[np.float32], ...]:
         """The outputs of each head for all texts; 0 for those that are in no batch."""
@@ -91,11 +112,15 @@ class _Work:
         done: list[tuple[NDArray[np.int64], list[Tensor]]] = []
         while todo:
             batch, whole = todo.pop()
-            outputs = self._attempt(self.texts.batch(batch), whole=whole, exact=exact)
-            if outputs is not None:
-                done.append((batch, outputs))
-                continue
-            self.num_out_of_memory += 1
+            num_tokens = int(self.texts.lengths[batch].sum())
+            if num_tokens < self.limit.num_tokens or len(batch) == 1:
+                outputs = self._attempt(self.texts.batch(batch), whole=whole, exact=exact)
+                if outputs is not None:
+                    done.append((batch, outputs))
+                    continue
+                self.limit.num_tokens = min(self.limit.num_tokens, num_tokens)
+                self.limit.num_out_of_memory += 1
+            self.num_halved += 1
             if len(batch) == 1:
                 raise ModelError(
                     f"One text of {self.texts.lengths[batch[0]]} tokens does not fit into the memory of {self.device}. "
@@ -113,6 +138,10 @@ class _Work:
             return [head(states).float() for head in self.heads]
         except torch.OutOfMemoryError:
             pass
+        except torch.AcceleratorError as error:
+            raise DeviceError(
+                f"{self.device} has failed, and so will all that this process asks of it: {error}"
+            ) from error
         except RuntimeError as error:
             if _CPU_OUT_OF_MEMORY not in str(error):
                 raise

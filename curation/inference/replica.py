@@ -4,7 +4,7 @@ import contextlib
 import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.classifier import Classifier, EncoderParts, Scorer
-from curation.core.errors import ColumnError, ConfigError, ModelError
+from curation.core.errors import ColumnError, ConfigError, DeviceError, ModelError
 from curation.core.fingerprint import fingerprint
 from curation.core.stopwatch import spent
 from curation.inference.budget import find_budget, usual_budget
 from curation.inference.chunks import Chunks
-from curation.inference.forward import forward
+from curation.inference.forward import Limit, forward
 from curation.inference.groups import Groups, Pass, groups, passes
 from curation.inference.tokens import Tokenizer, Tokens
 
@@ -29,7 +29,9 @@ __all__ = ["Groups", "Replica", "ScoringSpec", "Tally", "groups", "load_replica"
 
 Columns = Mapping[str, NDArray[Any]]
 
-_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+AUTO = "auto"
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _WHOLE = 1 << 30
 _LOW_PRECISION_SLACK = 0.15  # measured on web text: bfloat16 throughout moves no score by more than 0.06
 
@@ -38,12 +40,14 @@ _LOW_PRECISION_SLACK = 0.15  # measured on web text: bfloat16 throughout moves n
 class ScoringSpec:
     """How texts are scored on one worker.
 
+    `device` is "cpu", "cuda", "cuda:<number>", or "auto": in a run what its cluster has, elsewhere a GPU where torch
+    sees one.
     `token_budget` bounds the padded tokens of a batch; 0 stands for what a run measures before its first shard, and
     elsewhere for 2,048 on CPUs and 32,768 on GPUs. `compute_threads` are torch's, which are part of the result: a sum
     runs in the same order only with the same number of threads. `compiled` compiles packed trunks on GPUs.
     """
 
-    device: str = "cpu"
+    device: str = AUTO
     token_budget: int = 0
     compute_threads: int = 1
     compiled: bool = False
@@ -57,7 +61,7 @@ class ScoringSpec:
         if self.compiled and self.device == "cpu":
             wrong.append("scoring.compiled: has no effect on a CPU, where nothing is gained by it; leave it out.")
         if not _DEVICE.fullmatch(self.device):
-            wrong.append(f'scoring.device: {self.device!r} is none of "cpu", "cuda", "cuda:<number>".')
+            wrong.append(f'scoring.device: {self.device!r} is none of "auto", "cpu", "cuda", "cuda:<number>".')
         if wrong:
             raise ConfigError(*wrong)
 
@@ -90,12 +94,13 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class _Loaded:
-    """A forward pass with its models."""
+    """A forward pass with its models, and what its batches have met."""
 
     about: Pass
     trunk: Any
     heads: tuple["Head", ...]
     parts: tuple[EncoderParts, ...]
+    limit: Limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +157,8 @@ class Replica:
     def __call__(self, texts: Sequence[str | None]) -> dict[str, NDArray[Any]]:
         """The columns of all classifiers, each as long as `texts` and in their order.
 
-        Raises ModelError when a text does not fit into memory by itself, or, after memory ran out, when a canary is
-        not reproduced any more.
+        Raises ModelError when a text does not fit into memory by itself, and DeviceError when the device has failed,
+        or does not reproduce a canary any more after memory ran out.
         """
         return self.score(self.prepare(texts))
 
@@ -170,15 +175,22 @@ class Replica:
     def score(self, prepared: Prepared) -> dict[str, NDArray[Any]]:
         """The columns of prepared texts. Raises as a call does."""
         with self._computing:
+            before = self._num_out_of_memory()
             columns, tallies = self._score(prepared)
             for name, tally in tallies.items():
                 self._tallies[name] += tally
-            if any(tally.num_out_of_memory for tally in tallies.values()):
-                self._check_canaries()
+            if self._num_out_of_memory() > before:
+                try:
+                    self._check_canaries()
+                except ModelError as error:
+                    raise DeviceError(f"After memory ran out on {self.spec.device}: {error}") from error
         return {
             name: _spread(columns.get(name), prepared.rows, prepared.num_texts, dtype)
             for name, dtype in self.schema.items()
         }
+
+    def _num_out_of_memory(self) -> int:
+        return sum(each.limit.num_out_of_memory for each in self._passes)
 
     def find_budget(self) -> int:
         """The token budget with which the trunks run fastest here, from some seconds of probes or from memory."""
@@ -248,12 +260,18 @@ class Replica:
             seen = chunks.tokens if chunks else whole.cut(content)
             with spent("forward"):
                 outputs = forward(
-                    each.trunk, each.heads, seen, template, token_budget=self.spec.budget, device=self.spec.device
+                    each.trunk,
+                    each.heads,
+                    seen,
+                    template,
+                    token_budget=self.spec.budget,
+                    device=self.spec.device,
+                    limit=each.limit,
                 )
             tally = Tally(
                 num_truncated=int(seen.truncated.sum()),
                 num_tokens=len(seen.ids) + template.num_special * len(seen),
-                num_out_of_memory=outputs.num_out_of_memory,
+                num_out_of_memory=outputs.num_halved,
                 num_overflowed=outputs.num_overflowed,
             )
             for name, part, values in zip(each.about.names, each.parts, outputs.heads, strict=True):
@@ -280,6 +298,7 @@ def load_replica(classifiers: Sequence[Classifier], spec: ScoringSpec) -> Replic
 
     Raises ModelError when a model cannot be loaded or scores something else than it promised.
     """
+    spec = here(spec)
     gc.collect()  # models are full of circles: one that nobody holds any more would stay beside the new one
     prepare_torch(spec)
     replica = Replica(classifiers, spec)
@@ -310,6 +329,13 @@ def schema_of(classifiers: Sequence[Classifier]) -> dict[str, str]:
     return schema
 
 
+def here(spec: ScoringSpec) -> ScoringSpec:
+    """The spec with the device that "auto" stands for in this process."""
+    import torch
+
+    return replace(spec, device="cuda" if torch.cuda.is_available() else "cpu") if spec.device == AUTO else spec
+
+
 def prepare_torch(spec: ScoringSpec) -> None:
     """Give torch the threads of `spec`."""
     import torch
@@ -331,7 +357,7 @@ def _loaded(about: Pass, parts: Mapping[str, EncoderParts], spec: ScoringSpec) -
     trunk = mine[0].load_trunk(spec.device, all(head.reads_first for head in heads))
     if spec.device != "cpu":
         trunk.fix_shape(max(spec.budget, about.max_tokens), about.max_tokens, compiled=spec.compiled)
-    return _Loaded(about, trunk, heads, mine)
+    return _Loaded(about, trunk, heads, mine, Limit())
 
 
 def _finite(values: NDArray[Any]) -> NDArray[Any]:

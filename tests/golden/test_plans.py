@@ -22,5 +22,5 @@ def plan_of(config, *overrides):
 @pytest.mark.parametrize("name", ["embedded", "nemotron_cc", "fineweb_edu"])
 def test_a_plan_says(golden, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = plan_of(f"{name}.toml", "output=nowhere/run", "input.path=embedded:documents")
+    text = plan_of(f"{name}.toml", "output=nowhere/run", "input.path=embedded:documents", "kind=cpu")
     assert text == golden(f"plan_{name}.txt", text)

@@ -11,6 +11,7 @@ from run_files import contents
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster import ClusterSpec, connect
+from curation.inference.replica import ScoringSpec
 
 
 @pytest.fixture
@@ -70,20 +71,18 @@ def test_an_existing_cluster_is_named_once(settings):
     assert mistake == "cluster: an existing cluster is named by its address or by its scheduler_file, one of them."
 
 
-def test_a_scheduler_without_workers_is_not_waited_for_forever(tmp_path, monkeypatch):
-    from distributed import LocalCluster
+def test_a_scheduler_without_workers_is_not_waited_for_forever(tmp_path):
 
-    monkeypatch.setattr("curation.execution.cluster._CONNECT_TIMEOUT_S", 1)
     with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
         file = tmp_path / "scheduler.json"
         file.write_text(json.dumps(cluster.scheduler.identity()))
-        spec = ClusterSpec(kind="existing", scheduler_file=str(file))
-        with pytest.raises(ClusterError, match="has had no worker"), connect(spec, compute_threads=1):
+        spec = ClusterSpec(kind="existing", scheduler_file=str(file), wait_s=1)
+        with pytest.raises(ClusterError, match="has had no worker"), connect(spec, ScoringSpec()):
             pass
 
 
 def test_workers_that_run_two_tasks_at_a_time_are_refused():
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster:
         spec = ClusterSpec(kind="existing", address=cluster.scheduler_address)
-        with pytest.raises(ClusterError, match="run 2 tasks at a time; one is right"), connect(spec, 1):
+        with pytest.raises(ClusterError, match="run 2 tasks at a time; one is right"), connect(spec, ScoringSpec()):
             pass

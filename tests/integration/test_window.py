@@ -13,6 +13,7 @@ from curation.core.errors import ClusterError, ShardError
 from curation.execution import window
 from curation.execution.cluster import ClusterSpec, connect
 from curation.execution.window import IN_FLIGHT_PER_WORKER, on_each_worker, run_window
+from curation.inference.replica import ScoringSpec
 
 
 def square(number):
@@ -143,14 +144,14 @@ def test_stopping_submits_no_more_and_awaits_what_runs(client):
 
 def test_an_item_that_kills_its_workers_is_given_up_and_its_neighbours_are_not():
     items = ["a", "b", "poison", "c", "d", "e"]
-    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+    with connect(ClusterSpec(kind="cpu", workers=2), ScoringSpec()) as client:
         outcomes = {outcome.item: outcome for outcome in run_window(client, die_if_poison, items)}
     assert outcomes.pop("poison").error == "every worker that tried it died; see the workers' logs"
     assert {item: outcome.result for item, outcome in outcomes.items()} == {item: item for item in "abcde"}
 
 
 def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path):
-    with connect(ClusterSpec(workers=1), compute_threads=1) as client:
+    with connect(ClusterSpec(kind="cpu", workers=1), ScoringSpec()) as client:
         outcomes = run_window(client, touch, [tmp_path / "a", tmp_path / "b"])
         first = next(outcomes)
         wait_until(lambda: (tmp_path / "a").exists() and (tmp_path / "b").exists())
@@ -161,13 +162,13 @@ def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path):
 
 
 def test_a_worker_that_dies_is_left_out_of_what_each_worker_says(tmp_path):
-    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+    with connect(ClusterSpec(kind="cpu", workers=2), ScoringSpec()) as client:
         assert list(on_each_worker(client, first_dies, tmp_path / "dead").values()) == ["alive"]
 
 
 def test_no_worker_that_survives_is_an_error_and_not_a_wait():
     with (
-        connect(ClusterSpec(workers=1), compute_threads=1) as client,
+        connect(ClusterSpec(kind="cpu", workers=1), ScoringSpec()) as client,
         pytest.raises(ClusterError, match="die_if_poison"),
     ):
         on_each_worker(client, die_if_poison, "poison")

@@ -1,0 +1,243 @@
+"""The scripts of a run's Slurm jobs. Rendering is pure: nothing here submits."""
+
+import math
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from curation import config
+from curation.core.errors import ConfigError
+from curation.core.fingerprint import canonical_json
+from curation.data import storage
+from curation.execution.cluster import ClusterSpec
+from curation.execution.slurm import SlurmSpec, exports, seconds
+from curation.execution.spec import RunSpec
+from curation.execution.worker import ALLOWED_FAILURES, PRELOAD
+
+CONFIG, DRIVER, WORKERS = "config.json", "driver.sh", "workers.sh"
+
+_STARTING_S = 600  # what the processes of one job wait for each other
+_SCHEDULER = "the scheduler of the job"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job finds things: the Python that has this package, the repository, and the folder to work in."""
+
+    python: str
+    repository: str
+    folder: str
+
+    @classmethod
+    def here(cls) -> "Place":
+        """Those of this process, for nodes that share its disks."""
+        return cls(sys.executable, str(Path(__file__).parents[2]), str(Path.cwd()))
+
+
+IN_CONTAINER = ("python", "/opt/curation")
+"""The Python and the repository of the images in docker/."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run as Slurm gets it: `folder`, on a shared disk, holds its scripts, config, scheduler file and logs."""
+
+    spec: RunSpec
+    folder: str
+    place: Place
+
+    @property
+    def slurm(self) -> SlurmSpec:
+        """What is asked of Slurm."""
+        return self.spec.cluster.slurm
+
+    @property
+    def name(self) -> str:
+        """Of the job: that of the run directory."""
+        return f"curation-{PurePosixPath(self.spec.output).name}"
+
+    @property
+    def planned(self) -> RunSpec:
+        """The run as its driver will plan it, but for a scheduler that has no address yet."""
+        device = (
+            self.spec.scoring.device if self.spec.scoring.device != "auto" else "cuda" if self.slurm.gpus else "cpu"
+        )
+        return replace(
+            self.spec,
+            scoring=replace(self.spec.scoring, device=device),
+            cluster=ClusterSpec(kind="existing", address=_SCHEDULER, wait_s=seconds(self.slurm.time)),
+        )
+
+
+def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
+    """What is submitted for a run, from `folder` or a folder beside its output.
+
+    Raises ConfigError for what Slurm cannot do.
+    """
+    mistakes = replace(spec.cluster, kind="slurm", address="", scheduler_file="").mistakes(spec.scoring.device)
+    if not folder and not storage.is_local(spec.output):
+        mistakes.append(
+            f"output: {spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."
+        )
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return Submission(spec, str(Path(folder or f"{spec.output.rstrip('/')}-slurm").absolute()), place)
+
+
+def render(job: Submission, *, array: bool) -> dict[str, str]:
+    """The files of a submission by name; driver.sh is the one to submit.
+
+    Without `array` one allocation holds scheduler, workers and driver. With it the job of scheduler and driver submits
+    an array of jobs of one worker each, which come and go as Slurm has room, and takes it back when the driver ends.
+    """
+    tables = config.dump(replace(job.planned, cluster=replace(job.planned.cluster, address="")))
+    files = {CONFIG: canonical_json(tables).decode() + "\n", DRIVER: _text(_driver(job, array=array))}
+    return files | ({WORKERS: _text(_workers(job))} if array else {})
+
+
+def _text(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _driver(job: Submission, *, array: bool) -> Iterator[str]:
+    python, repository = _inside(job)
+    what = "The scheduler and the driver" if array else "Scheduler, workers and driver"
+    size = ["--nodes=1", "--ntasks=1", "--cpus-per-task=2"] if array else list(_allocation(job))
+    yield from _header(job, f"{what} of a run", [*size, f"--signal=B:USR1@{job.slurm.leave_s}"], "%x-%j.out")
+    yield f"export DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES={ALLOWED_FAILURES}"
+    yield 'scheduler_file="$folder/scheduler-$SLURM_JOB_ID.json"'
+    yield 'rm -f "$scheduler_file"'
+    yield ""
+    yield f'{_here(job)}{python} -m dask scheduler --scheduler-file "$scheduler_file" --port 0 \\'
+    yield f"    --dashboard-address :0 --preload {PRELOAD}{_interface(job)} &"
+    yield "scheduler=$!"
+    yield 'until [ -s "$scheduler_file" ]; do # the scheduler writes it when it listens'
+    yield '    kill -0 "$scheduler" 2>/dev/null || { echo "The scheduler did not start." >&2; exit 1; }'
+    yield "    sleep 0.1"
+    yield "done"
+    yield from _array() if array else _step(job)
+    yield ""
+    yield f'{_here(job)}{python} {repository}/pipelines/run_ensemble.py "$folder/{CONFIG}" \\'
+    yield '    cluster.scheduler_file="$scheduler_file" &'
+    yield "driver=$!"
+    yield "# Before its time is over Slurm signals this shell, and the driver ends with what is being scored."
+    yield "trap 'kill -USR1 \"$driver\" 2>/dev/null' USR1"
+    yield "trap '' TERM # reaches the driver by itself"
+    yield 'code=138; while [ "$code" = 138 ]; do code=0; wait "$driver" || code=$?; done # 138: not its end, but a trap'
+    yield ""
+    yield 'rm -f "$scheduler_file"'
+    yield 'kill -INT "$scheduler" 2>/dev/null || true # and with it its workers'
+    yield ('scancel "$workers" || true' if array else 'wait "$workers" || true')
+    yield 'wait "$scheduler" || true'
+    yield "# 75: stopped, and the same command goes on from there."
+    yield 'if [ "$code" = 75 ]; then scontrol requeue "$SLURM_JOB_ID" || true; fi'
+    yield 'exit "$code"'
+
+
+def _step(job: Submission) -> Iterator[str]:
+    """Workers on all nodes of the allocation."""
+    slurm = job.slurm
+    gpus = " --gpus-per-task=1" if slurm.gpus else ""
+    yield f"srun --overlap --kill-on-bad-exit=0 --nodes={slurm.nodes} --ntasks-per-node={slurm.workers_per_node} \\"
+    yield f"    --cpus-per-task={slurm.cores(job.spec.scoring.compute_threads)}{gpus}{_pyxis(job)} \\"
+    yield from _dask_worker(job, f"    {_apptainer(job)}", " &")
+    yield "workers=$!"
+
+
+def _array() -> Iterator[str]:
+    yield f'workers=$(sbatch --parsable "$folder/{WORKERS}" "$scheduler_file" "$SLURM_JOB_ID")'
+
+
+def _workers(job: Submission) -> Iterator[str]:
+    slurm = job.slurm
+    size = [f"--array=0-{slurm.num_workers - 1}", "--nodes=1", "--ntasks=1", *_of_each(job, 1)]
+    yield from _header(job, "One worker of a run", size, "%x-%A_%a.out")
+    yield 'scheduler_file="$1" driver_job="$2"'
+    yield ""
+    yield "trap '' TERM # reaches the worker by itself, which ends its shard and leaves"
+    yield from _dask_worker(job, _here(job), " || true")
+    yield ""
+    yield "# Its time is over, or it died: it comes back as long as the driver is there."
+    yield 'if squeue --noheader --job "$driver_job" --states=RUNNING 2>/dev/null | grep -q .; then'
+    yield '    scontrol requeue "$SLURM_JOB_ID" || true'
+    yield "fi"
+
+
+def _dask_worker(job: Submission, before: str, after: str) -> Iterator[str]:
+    python, _ = _inside(job)
+    yield f'{before}{python} -m dask worker --scheduler-file "$scheduler_file" --nthreads 1 --no-dashboard \\'
+    yield f"    --memory-limit {job.spec.cluster.memory_bytes} --death-timeout {_STARTING_S} \\"
+    yield f"    --preload {PRELOAD} --preload-nanny {PRELOAD}{_interface(job)}{after}"
+
+
+def _header(job: Submission, what: str, size: Sequence[str], log: str) -> Iterator[str]:
+    slurm = job.slurm
+    yield "#!/bin/bash"
+    yield f"# {what}. Written by pipelines/submit.py."
+    options = {
+        "job-name": job.name,
+        "partition": slurm.partition,
+        "account": slurm.account,
+        "time": slurm.time,
+        "chdir": job.place.folder,
+        "output": f"{job.folder}/{log}",
+        "open-mode": "append",
+    }
+    yield from (f"#SBATCH --{key}={shlex.quote(value)}" for key, value in options.items() if value)
+    yield from (f"#SBATCH {option}" for option in ("--requeue", *size, *slurm.directives))
+    yield "set -euo pipefail"
+    yield f"folder={shlex.quote(job.folder)}"
+    yield from exports(slurm, job.spec.scoring.compute_threads)
+    yield from slurm.setup
+
+
+def _allocation(job: Submission) -> Iterator[str]:
+    slurm = job.slurm
+    yield f"--nodes={slurm.nodes}"
+    yield f"--ntasks-per-node={slurm.workers_per_node}"
+    yield from _of_each(job, slurm.workers_per_node)
+
+
+def _of_each(job: Submission, num_workers: int) -> Iterator[str]:
+    """What the workers of one node need."""
+    yield f"--cpus-per-task={job.slurm.cores(job.spec.scoring.compute_threads)}"
+    if job.spec.cluster.memory_bytes:
+        yield f"--mem={math.ceil(num_workers * job.spec.cluster.memory_bytes / (1 << 20))}M"
+    if job.slurm.gpus:
+        yield f"--gres=gpu:{num_workers}"
+
+
+def _inside(job: Submission) -> tuple[str, str]:
+    """The Python and the repository, as the processes see them."""
+    return IN_CONTAINER if job.slurm.container else (shlex.quote(job.place.python), shlex.quote(job.place.repository))
+
+
+def _here(job: Submission) -> str:
+    """What comes before a process on the node of the script."""
+    pyxis = _pyxis(job)
+    return f"srun --overlap --nodes=1 --ntasks=1{pyxis} " if pyxis else _apptainer(job)
+
+
+def _pyxis(job: Submission) -> str:
+    if not job.slurm.container or job.slurm.runtime != "pyxis":
+        return ""
+    mounts = shlex.quote(",".join(_mounts(job)))
+    return f" --container-image={shlex.quote(job.slurm.container)} --container-mounts={mounts}"
+
+
+def _apptainer(job: Submission) -> str:
+    if not job.slurm.container or job.slurm.runtime != "apptainer":
+        return ""
+    binds = "".join(f"--bind {shlex.quote(mount)} " for mount in _mounts(job))
+    return f"apptainer exec {'--nv ' if job.slurm.gpus else ''}{binds}{shlex.quote(job.slurm.container)} "
+
+
+def _mounts(job: Submission) -> Iterator[str]:
+    for mount in (job.folder, *job.slurm.mounts):
+        yield mount if ":" in mount else f"{mount}:{mount}"
+
+
+def _interface(job: Submission) -> str:
+    return f" --interface {shlex.quote(job.slurm.interface)}" if job.slurm.interface else ""

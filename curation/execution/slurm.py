@@ -1,0 +1,122 @@
+"""What is asked of Slurm."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from curation.execution.worker import ENDS, LEAVES, PRELOAD, worker_environ
+
+LOST_WORKER_S = 600
+"""How long dask-jobqueue waits for a requeued job's worker before it cancels the job; its default leaves 15 s."""
+
+_TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
+
+
+@dataclass(frozen=True)
+class SlurmSpec:
+    """The ``[cluster.slurm]`` table: what ``kind = "slurm"`` and ``pipelines/submit.py`` ask of Slurm.
+
+    partition, account : "" leaves them to Slurm.
+    time : of a job, as Slurm writes it: "90" minutes, "4:00:00", "1-12:00:00".
+    nodes, workers_per_node : together the workers. Every worker has a core for each compute thread and one more, or
+        `cpus`, and with ``gpus = 1`` a GPU of its own.
+    interface : the network between nodes, such as "ib0"; "" takes the one with the default route.
+    container, runtime, mounts : an image that has this package, started by pyxis or Apptainer, and the folders it sees,
+        each "/outside:/inside" or "/both".
+    setup : shell lines that come first in every job, such as "module load cuda".
+    directives : further options of sbatch, such as "--qos=low".
+    leave_s : so long before the end of its job the driver is told, and a worker begins nothing more: more than a shard
+        takes.
+    """
+
+    partition: str = ""
+    account: str = ""
+    time: str = "1:00:00"
+    nodes: int = 1
+    workers_per_node: int = 1
+    cpus: int = 0
+    gpus: Literal[0, 1] = 0
+    interface: str = ""
+    container: str = ""
+    runtime: Literal["pyxis", "apptainer"] = "pyxis"
+    mounts: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    directives: tuple[str, ...] = ()
+    leave_s: int = 120
+
+    def mistakes(self) -> list[str]:
+        """What is wrong with it."""
+        found = [
+            f"cluster.slurm.{key}: {getattr(self, key)} is below 1."
+            for key in ("nodes", "workers_per_node")
+            if getattr(self, key) < 1
+        ]
+        if self.cpus < 0:
+            found.append(f"cluster.slurm.cpus: {self.cpus} is below 0; 0 means one more than compute threads.")
+        if not _TIME.fullmatch(self.time):
+            found.append(
+                f'cluster.slurm.time: {self.time!r} is no time; write "90" minutes, "4:00:00" or "1-12:00:00".'
+            )
+        elif not 0 < self.leave_s < seconds(self.time):
+            found.append(
+                f"cluster.slurm.leave_s: {self.leave_s} s before its end a job of {self.time} would be told to stop; "
+                "write less than it lasts."
+            )
+        if self.mounts and not self.container:
+            found.append("cluster.slurm.mounts: has no effect without a container.")
+        for key in ("partition", "account", "time", "interface", "container", "mounts", "directives"):
+            value = getattr(self, key)
+            if any("\n" in each for each in ([value] if isinstance(value, str) else value)):
+                found.append(f"cluster.slurm.{key}: holds a line break, which would end the line of the script.")
+        return found
+
+    @property
+    def num_workers(self) -> int:
+        """The workers on all nodes."""
+        return self.nodes * self.workers_per_node
+
+    def cores(self, compute_threads: int) -> int:
+        """The cores of each worker: one is for reading ahead and writing behind."""
+        return self.cpus or compute_threads + 1
+
+    def jobqueue(self, memory_bytes: int, compute_threads: int) -> dict[str, Any]:
+        """The settings of dask-jobqueue's SLURMCluster for jobs of one worker each.
+
+        Slurm bounds a worker's memory; without `memory_bytes` nothing is asked and Dask bounds nothing.
+        """
+        where = {"interface": self.interface} if self.interface else {"host": "0.0.0.0"}  # noqa: S104 - nodes call back
+        return {
+            "queue": self.partition or None,
+            "account": self.account or None,
+            "walltime": self.time,
+            "cores": 1,
+            "processes": 1,
+            "job_cpu": self.cores(compute_threads),
+            "memory": f"{memory_bytes or 1 << 30} B",
+            "job_directives_skip": [] if memory_bytes else ["--mem="],
+            "job_extra_directives": ["--requeue", *(["--gres=gpu:1"] if self.gpus else []), *self.directives],
+            "job_script_prologue": [*exports(self, compute_threads), *self.setup],
+            "worker_extra_args": ["--preload", PRELOAD, "--memory-limit", str(memory_bytes)],
+            "scheduler_options": {"dashboard_address": ":0"} | where,
+        }
+
+
+def seconds(time: str) -> int:
+    """The seconds of a time as Slurm writes it: minutes, M:S, H:M:S, D-H, D-H:M or D-H:M:S."""
+    days, dash, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if dash:
+        hours, minutes, secs = [*parts, 0, 0][:3]
+    elif len(parts) == 3:
+        hours, minutes, secs = parts
+    else:
+        hours, (minutes, secs) = 0, [*parts, 0][:2]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + secs
+
+
+def exports(slurm: SlurmSpec, compute_threads: int) -> Iterator[str]:
+    """The lines of a job script that give its processes their environment."""
+    yield from (f"export {key}={value}" for key, value in worker_environ(compute_threads).items())
+    ends = 'date +%s -d "$(squeue --noheader --job "$SLURM_JOB_ID" --format %e)" 2>/dev/null || true'
+    yield f"export {ENDS}=${{{ENDS}:-$({ends})}} {LEAVES}={slurm.leave_s}"

@@ -1,0 +1,91 @@
+"""What a worker process is besides what Dask makes it: its environment, how it ends. A preload of Dask's processes."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distributed import Nanny, Scheduler, Worker
+
+PRELOAD = __name__
+
+ALLOWED_FAILURES = 2
+"""After so many deaths of its worker a task is suspected: the third worker that dies under it gives up on it."""
+
+ENDS = "SLURM_JOB_END_TIME"
+"""Where Slurm says when a job ends, in seconds since 1970; jobs of pipelines/submit.py say it for older Slurms too."""
+
+LEAVES = "CURATION_LEAVE_S"
+"""So many seconds before its job ends a worker begins nothing more."""
+
+_LEAVE_S = 120.0
+_LOOK_EVERY_S = 0.1
+# Dask's default gives every freed block back to the system, which costs an encoder a fifth of its speed and more.
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+_leaving: set["asyncio.Task[None]"] = set()
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_environ(compute_threads: int) -> dict[str, str]:
+    """What has to be in a worker's environment before it imports anything."""
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(compute_threads))
+    parallel = "true" if compute_threads > 1 else "false"
+    return threads | {"TOKENIZERS_PARALLELISM": parallel, "HF_HUB_OFFLINE": "1"} | _MALLOC
+
+
+def dask_setup(server: "Worker | Scheduler | Nanny") -> None:
+    """Take signals as a run wants them; called by Dask when a process of its own starts.
+
+    A worker that gets SIGTERM or SIGUSR1, or whose Slurm job ends soon, ends what it is doing and leaves. Ctrl-C
+    reaches a whole process group, and SIGTERM all processes of a job: schedulers and nannies leave it to the driver,
+    which drains and then ends them. What a task raises is told once by the driver, and a connection that breaks when
+    the cluster ends is no news.
+    """
+    from distributed import Worker
+
+    for handler in logging.getLogger("distributed").handlers:
+        handler.addFilter(_is_news)
+    if not isinstance(server, Worker):
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
+        return
+    loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        loop.add_signal_handler(number, _leave, server)
+    if (left_s := seconds_left(os.environ)) is not None:
+        loop.call_later(max(0.0, left_s), _leave, server)
+
+
+def seconds_left(environ: Mapping[str, str]) -> float | None:
+    """Until a worker of this environment leaves because its job ends; None when no end is known."""
+    ends = environ.get(ENDS)
+    return float(ends) - time.time() - float(environ.get(LEAVES) or _LEAVE_S) if ends else None
+
+
+def _leave(worker: "Worker") -> None:
+    task = asyncio.get_running_loop().create_task(_finish_and_close(worker))
+    _leaving.add(task)  # the loop itself keeps no task alive
+
+
+async def _finish_and_close(worker: "Worker") -> None:
+    """Begin nothing more, end what runs, and give back what was not begun: no work is lost and no task suspected."""
+    from distributed.core import Status
+
+    worker.status = Status.paused
+    while worker.state.executing:
+        await asyncio.sleep(_LOOK_EVERY_S)
+    await worker.close_gracefully(reason="it was asked to leave")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.exc_info is None and not record.getMessage().startswith("Compute Failed")
