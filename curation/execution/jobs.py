@@ -105,13 +105,16 @@ def _driver(job: Submission, *, array: bool) -> Iterator[str]:
     python, repository = _inside(job)
     what = "The scheduler and the driver" if array else "Scheduler, workers and driver"
     size = ["--nodes=1", "--ntasks=1", "--cpus-per-task=2"] if array else list(_allocation(job))
-    yield from _header(job, f"{what} of a run", [*size, f"--signal=B:USR1@{job.slurm.leave_s}"], "%x-%j.out")
+    yield from _header(job, f"{what} of a run", size, "%x-%j.out")
     yield f"export DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES={ALLOWED_FAILURES}"
+    yield "# For jobs with --signal=B:USR1@…; the driver knows by itself when its job ends."
+    yield 'trap \'[ -z "${driver:-}" ] || kill -USR1 "$driver"\' USR1'
+    yield 'log="$folder/$SLURM_JOB_NAME-$SLURM_JOB_ID"'
     yield 'scheduler_file="$folder/scheduler-$SLURM_JOB_ID.json"'
     yield 'rm -f "$scheduler_file"'
     yield ""
     yield f'{_here(job)}{python} -m dask scheduler --scheduler-file "$scheduler_file" --port 0 \\'
-    yield f"    --dashboard-address :0 --preload {PRELOAD}{_interface(job)} &"
+    yield f'    --dashboard-address :0 --preload {PRELOAD}{_interface(job)} >> "$log-scheduler.out" 2>&1 &'
     yield "scheduler=$!"
     yield 'until [ -s "$scheduler_file" ]; do # the scheduler writes it when it listens'
     yield '    kill -0 "$scheduler" 2>/dev/null || { echo "The scheduler did not start." >&2; exit 1; }'
@@ -122,10 +125,9 @@ def _driver(job: Submission, *, array: bool) -> Iterator[str]:
     yield f'{_here(job)}{python} {repository}/pipelines/run_ensemble.py "$folder/{CONFIG}" \\'
     yield '    cluster.scheduler_file="$scheduler_file" &'
     yield "driver=$!"
-    yield "# Before its time is over Slurm signals this shell, and the driver ends with what is being scored."
-    yield "trap 'kill -USR1 \"$driver\" 2>/dev/null' USR1"
     yield "trap '' TERM # reaches the driver by itself"
-    yield 'code=138; while [ "$code" = 138 ]; do code=0; wait "$driver" || code=$?; done # 138: not its end, but a trap'
+    yield "code=138 # of a wait that the trap has ended"
+    yield 'while [ "$code" = 138 ]; do code=0; wait "$driver" || code=$?; done'
     yield ""
     yield 'rm -f "$scheduler_file"'
     yield 'kill -INT "$scheduler" 2>/dev/null || true # and with it its workers'
@@ -142,6 +144,7 @@ def _step(job: Submission) -> Iterator[str]:
     gpus = " --gpus-per-task=1" if slurm.gpus else ""
     yield f"srun --overlap --kill-on-bad-exit=0 --nodes={slurm.nodes} --ntasks-per-node={slurm.workers_per_node} \\"
     yield f"    --cpus-per-task={slurm.cores(job.spec.scoring.compute_threads)}{gpus}{_pyxis(job)} \\"
+    yield '    --open-mode=append --output="$log-workers-%N.out" \\'
     yield from _dask_worker(job, f"    {_apptainer(job)}", " &")
     yield "workers=$!"
 
@@ -156,11 +159,11 @@ def _workers(job: Submission) -> Iterator[str]:
     yield from _header(job, "One worker of a run", size, "%x-%A_%a.out")
     yield 'scheduler_file="$1" driver_job="$2"'
     yield ""
-    yield "trap '' TERM # reaches the worker by itself, which ends its shard and leaves"
+    yield "trap 'exit 143' TERM # reaches the worker too, which ends its shard; who sent it knows what is next"
     yield from _dask_worker(job, _here(job), " || true")
     yield ""
-    yield "# Its time is over, or it died: it comes back as long as the driver is there."
-    yield 'if squeue --noheader --job "$driver_job" --states=RUNNING 2>/dev/null | grep -q .; then'
+    yield "# Its time is over, or it died: it comes back as long as there is a driver, which removes the file at its end."
+    yield 'if [ -e "$scheduler_file" ] && squeue --noheader --job "$driver_job" --states=RUNNING | grep -q .; then'
     yield '    scontrol requeue "$SLURM_JOB_ID" || true'
     yield "fi"
 
@@ -189,7 +192,7 @@ def _header(job: Submission, what: str, size: Sequence[str], log: str) -> Iterat
     yield from (f"#SBATCH {option}" for option in ("--requeue", *size, *slurm.directives))
     yield "set -euo pipefail"
     yield f"folder={shlex.quote(job.folder)}"
-    yield from exports(slurm, job.spec.scoring.compute_threads)
+    yield from exports(job.spec.scoring.compute_threads)
     yield from slurm.setup
 
 

@@ -31,7 +31,7 @@ from curation.execution.summary import Summary
 from curation.execution.tiering import Opinion, TierTask, tier_shard
 from curation.execution.times import Times
 from curation.execution.walltime import Stopping, stop_on_signals
-from curation.execution.window import on_each_worker, run_window
+from curation.execution.window import IN_FLIGHT_PER_WORKER, TASK_S, on_each_worker, run_window
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -48,7 +48,7 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
     storage.sweep_scratch(plan.layout.root)
-    with RunLog(plan.layout) as log, stop_on_signals() as stopping:
+    with RunLog(plan.layout) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
         log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
         with connect(plan.asked.cluster, plan.asked.scoring, stopping) as client:
             code = _carry_out(plan, client, console, log, stopping, prune=prune)
@@ -167,7 +167,7 @@ class _Run:
                     self.times.add(outcome.worker, {"failed": outcome.seconds * outcome.attempts})
                     advance(shard.num_bytes, num_failed=1)
                 else:
-                    self.stopping.learn(outcome.seconds)
+                    self.stopping.walltime.learn(outcome.seconds)
                     self.times.add(outcome.worker, done.seconds)
                     self.log.event("scored", shard=shard.name, worker=outcome.worker, **asdict(done))
                     self.scored_now.update(documents=done.num_documents, tokens=done.num_tokens)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from curation.execution.worker import ENDS, LEAVES, PRELOAD, worker_environ
+from curation.execution.walltime import ENDS
+from curation.execution.worker import PRELOAD, worker_environ
 
 LOST_WORKER_S = 600
 """How long dask-jobqueue waits for a requeued job's worker before it cancels the job; its default leaves 15 s."""
@@ -26,8 +27,6 @@ class SlurmSpec:
         each "/outside:/inside" or "/both".
     setup : shell lines that come first in every job, such as "module load cuda".
     directives : further options of sbatch, such as "--qos=low".
-    leave_s : so long before the end of its job the driver is told, and a worker begins nothing more: more than a shard
-        takes.
     """
 
     partition: str = ""
@@ -43,7 +42,6 @@ class SlurmSpec:
     mounts: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     directives: tuple[str, ...] = ()
-    leave_s: int = 120
 
     def mistakes(self) -> list[str]:
         """What is wrong with it."""
@@ -57,11 +55,6 @@ class SlurmSpec:
         if not _TIME.fullmatch(self.time):
             found.append(
                 f'cluster.slurm.time: {self.time!r} is no time; write "90" minutes, "4:00:00" or "1-12:00:00".'
-            )
-        elif not 0 < self.leave_s < seconds(self.time):
-            found.append(
-                f"cluster.slurm.leave_s: {self.leave_s} s before its end a job of {self.time} would be told to stop; "
-                "write less than it lasts."
             )
         if self.mounts and not self.container:
             found.append("cluster.slurm.mounts: has no effect without a container.")
@@ -96,7 +89,7 @@ class SlurmSpec:
             "memory": f"{memory_bytes or 1 << 30} B",
             "job_directives_skip": [] if memory_bytes else ["--mem="],
             "job_extra_directives": ["--requeue", *(["--gres=gpu:1"] if self.gpus else []), *self.directives],
-            "job_script_prologue": [*exports(self, compute_threads), *self.setup],
+            "job_script_prologue": [*exports(compute_threads), *self.setup],
             "worker_extra_args": ["--preload", PRELOAD, "--memory-limit", str(memory_bytes)],
             "scheduler_options": {"dashboard_address": ":0"} | where,
         }
@@ -115,8 +108,8 @@ def seconds(time: str) -> int:
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + secs
 
 
-def exports(slurm: SlurmSpec, compute_threads: int) -> Iterator[str]:
+def exports(compute_threads: int) -> Iterator[str]:
     """The lines of a job script that give its processes their environment."""
     yield from (f"export {key}={value}" for key, value in worker_environ(compute_threads).items())
     ends = 'date +%s -d "$(squeue --noheader --job "$SLURM_JOB_ID" --format %e)" 2>/dev/null || true'
-    yield f"export {ENDS}=${{{ENDS}:-$({ends})}} {LEAVES}={slurm.leave_s}"
+    yield f"export {ENDS}=${{{ENDS}:-$({ends})}}"

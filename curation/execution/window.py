@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from curation.core.errors import ClusterError, CurationError, DeviceError
+from curation.execution.worker import walltime
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -127,7 +128,7 @@ def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> 
     from distributed import get_worker
 
     worker, attempts = get_worker().address, []
-    end = time.monotonic() + _LONG * TASK_S
+    begin = time.monotonic()
     for item in items:
         start = time.monotonic()
         try:
@@ -137,8 +138,9 @@ def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> 
             result, error = None, describe(raised)  # in words: not every error can travel
             is_sound = not isinstance(raised, DeviceError)
         attempts.append(_Attempt(result, error, time.monotonic() - start, worker, is_sound))
-        if time.monotonic() > end or not is_sound:
+        if time.monotonic() - begin > _LONG * TASK_S or not is_sound:
             break
+    walltime.learn(time.monotonic() - begin)
     return attempts
 
 

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import os
 import signal
-import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from curation.execution.walltime import Walltime
 
 if TYPE_CHECKING:
     from distributed import Nanny, Scheduler, Worker
@@ -16,18 +17,14 @@ PRELOAD = __name__
 ALLOWED_FAILURES = 2
 """After so many deaths of its worker a task is suspected: the third worker that dies under it gives up on it."""
 
-ENDS = "SLURM_JOB_END_TIME"
-"""Where Slurm says when a job ends, in seconds since 1970; jobs of pipelines/submit.py say it for older Slurms too."""
-
-LEAVES = "CURATION_LEAVE_S"
-"""So many seconds before its job ends a worker begins nothing more."""
-
-_LEAVE_S = 120.0
-_LOOK_EVERY_S = 0.1
+_LOOK_EVERY_S = 0.2
 # Dask's default gives every freed block back to the system, which costs an encoder a fifth of its speed and more.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-_leaving: set["asyncio.Task[None]"] = set()
+_tasks: set["asyncio.Task[None]"] = set()  # the loop itself keeps none alive
+
+walltime = Walltime(os.environ)
+"""That of this process; who runs tasks in it says how long they take."""
 
 
 def cores() -> int:
@@ -61,30 +58,29 @@ def dask_setup(server: "Worker | Scheduler | Nanny") -> None:
     loop = asyncio.get_running_loop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        loop.add_signal_handler(number, _leave, server)
-    if (left_s := seconds_left(os.environ)) is not None:
-        loop.call_later(max(0.0, left_s), _leave, server)
+        loop.add_signal_handler(number, lambda: _begin(_leave(server)))
+    if walltime.left_s < float("inf"):
+        _begin(_leave_in_time(server))
 
 
-def seconds_left(environ: Mapping[str, str]) -> float | None:
-    """Until a worker of this environment leaves because its job ends; None when no end is known."""
-    ends = environ.get(ENDS)
-    return float(ends) - time.time() - float(environ.get(LEAVES) or _LEAVE_S) if ends else None
+def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
+    _tasks.add(asyncio.get_running_loop().create_task(coroutine))
 
 
-def _leave(worker: "Worker") -> None:
-    task = asyncio.get_running_loop().create_task(_finish_and_close(worker))
-    _leaving.add(task)  # the loop itself keeps no task alive
+async def _leave_in_time(worker: "Worker") -> None:
+    while not walltime.is_over():
+        await asyncio.sleep(_LOOK_EVERY_S)
+    await _leave(worker)
 
 
-async def _finish_and_close(worker: "Worker") -> None:
+async def _leave(worker: "Worker") -> None:
     """Begin nothing more, end what runs, and give back what was not begun: no work is lost and no task suspected."""
     from distributed.core import Status
 
     worker.status = Status.paused
     while worker.state.executing:
         await asyncio.sleep(_LOOK_EVERY_S)
-    await worker.close_gracefully(reason="it was asked to leave")
+    await worker.close_gracefully(reason="it was asked to leave, or its job ends")
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -1,0 +1,75 @@
+"""A run on a real Slurm has the bytes of one on this machine's own cores, whatever happens to its jobs."""
+
+import subprocess
+
+import pytest
+from conftest import end, num_scored, said, shown, slurm_says, submit, wait_for
+from run_files import call, contents
+
+pytestmark = pytest.mark.slurm
+
+ENDS_IN = "export SLURM_JOB_END_TIME=$(($(date +%s) + {}))"  # a walltime shorter than the minute that Slurm counts in
+
+
+def test_one_allocation_of_two_nodes(tables, undisturbed, tmp_path):
+    job = submit(tables, tmp_path)
+    assert end(job) == ("COMPLETED", "0:0"), said(job)
+    assert contents(job.output) == undisturbed
+
+
+def test_an_array_loses_a_worker_and_gets_another_back(tables, undisturbed, tmp_path):
+    job = submit(tables, tmp_path, "--array")
+    wait_for(lambda: num_scored(job) >= 5, lambda: said(job))
+    workers = str(int(job.id) + 1)
+    subprocess.run(["scancel", f"{workers}_0"], check=True)
+    subprocess.run(["scontrol", "requeue", f"{workers}_1"], check=True)
+    assert end(job) == ("COMPLETED", "0:0"), said(job)
+    assert contents(job.output) == undisturbed
+    wait_for(lambda: workers not in slurm_says("squeue", "--noheader", "--format=%A"))
+
+
+@pytest.mark.parametrize("array", [[], ["--array"]], ids=["one allocation", "array"])
+def test_a_job_that_ends_too_soon_stops_in_time_and_is_requeued_until_all_is_done(tables, undisturbed, tmp_path, array):
+    tables["cluster"]["slurm"]["setup"] = [ENDS_IN.format(35)]
+    job = submit(tables, tmp_path, *array)
+    assert end(job) == ("COMPLETED", "0:0"), said(job)
+    assert "This job ends in" in said(job)
+    assert int(shown(job.id)["Restarts"]) >= 1
+    assert contents(job.output) == undisturbed
+
+
+def test_a_preempted_job_ends_what_it_is_scoring_and_goes_on_later(tables, undisturbed, tmp_path):
+    job = submit(tables, tmp_path, "--partition", "main")
+    wait_for(lambda: num_scored(job) >= 3, lambda: said(job))
+    other = [
+        "sbatch",
+        "--parsable",
+        "--partition=high",
+        "--nodes=2",
+        "--exclusive",
+        "--output=/dev/null",
+        "--wrap=true",
+    ]
+    subprocess.run(other, check=True, capture_output=True)
+    wait_for(lambda: int(shown(job.id).get("Restarts", 0)) == 1, lambda: said(job))
+    assert end(job) == ("COMPLETED", "0:0"), said(job)
+    assert "Asked to stop by SIGTERM" in said(job)
+    assert contents(job.output) == undisturbed
+
+
+def test_the_exit_status_of_the_driver_is_the_jobs(tables, tmp_path):
+    tables["input"] |= {"path": str(tmp_path / "corpus")}
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "broken.parquet").write_bytes(b"PAR1 not a Parquet file PAR1")
+    (tmp_path / "corpus" / "whole.jsonl").write_text('{"id": "1", "text": "Water boils."}\n')
+    job = submit(tables, tmp_path)
+    assert end(job) == ("FAILED", "1:0"), said(job)
+    assert "failed: broken.parquet: " in said(job)
+
+
+def test_jobs_of_dask_jobqueue(tables, undisturbed, tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    tables["cluster"] |= {"kind": "slurm", "workers": 2}
+    done = call(tables, tmp_path / "config.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert contents(tmp_path / "run") == undisturbed
