@@ -162,7 +162,7 @@ def _workers(job: Submission) -> Iterator[str]:
     yield "trap 'exit 143' TERM # reaches the worker too, which ends its shard; who sent it knows what is next"
     yield from _dask_worker(job, _here(job), " || true")
     yield ""
-    yield "# Its time is over, or it died: it comes back as long as there is a driver, which removes the file at its end."
+    yield "# Its time is over, or it died: it comes back while there is a driver, which removes the file when it ends."
     yield 'if [ -e "$scheduler_file" ] && squeue --noheader --job "$driver_job" --states=RUNNING | grep -q .; then'
     yield '    scontrol requeue "$SLURM_JOB_ID" || true'
     yield "fi"

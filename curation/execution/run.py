@@ -69,11 +69,11 @@ def _prune(plan: Plan, console: Console) -> None:
 
 def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stopping: Stopping, *, prune: bool) -> int:
     if stopping():
-        return _stopped(console)
+        return _stopped(console, stopping)
     try:
         plan = settle(plan, client, console, stopping)
         if stopping():
-            return _stopped(console)
+            return _stopped(console, stopping)
         layout = plan.layout
         storage.write_bytes(layout.config_json, canonical_json(config.dump(plan.spec)))
         write_shards(layout.shards, plan.shards)
@@ -82,12 +82,21 @@ def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stop
             _prune(plan, console)
         return _Run(plan, client, console, log, stopping).carry_out()
     except (ClusterError, ShardError) as error:  # no mistake of the plan, and the same command goes on from here
+        if isinstance(error, ClusterError) and stopping():  # the workers were told to leave too, and were faster
+            return _stopped(console, stopping)
         log.event("error", message=str(error))
         console.print(str(error), highlight=False, markup=False)
         return INCOMPLETE
 
 
-def _stopped(console: Console) -> int:
+def _stopped(console: Console, stopping: Stopping, num_done: int = 0) -> int:
+    if stopping.in_time and not num_done:  # would be requeued for ever
+        console.print(
+            "This job ends before one shard is done. Ask for more time (cluster.slurm.time) or make shards smaller "
+            "(input.shard_bytes), then run it again.",
+            highlight=False,
+        )
+        return INCOMPLETE
     console.print("Stopped; what was finished is kept. Run the same command again to go on.")
     return STOPPED
 
@@ -105,6 +114,7 @@ class _Run:
         self.times = Times({})
         self.builds: Mapping[str, str] = {}
         self.known: set[str] = set()
+        self.num_done = 0
 
     def carry_out(self) -> int:
         if self.plan.missing.tasks:
@@ -116,7 +126,7 @@ class _Run:
             self.times.wall_s = time.monotonic() - start
             self.log.event("times", **self.times.report())
         if self.stopping():
-            return _stopped(self.console)
+            return _stopped(self.console, self.stopping, self.num_done)
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
         complete: list[ShardRecords] = []
         waiting: list[ShardRecords] = []
@@ -132,7 +142,7 @@ class _Run:
             except CalibrationError as error:
                 found.problems.append(str(error))
             if self.stopping():
-                return _stopped(self.console)
+                return _stopped(self.console, self.stopping, self.num_done)
         summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, self.builds, len(waiting))
         summary.write(tiers)
         summary.say(self.console, tiers)
@@ -167,6 +177,7 @@ class _Run:
                     self.times.add(outcome.worker, {"failed": outcome.seconds * outcome.attempts})
                     advance(shard.num_bytes, num_failed=1)
                 else:
+                    self.num_done += 1
                     self.stopping.walltime.learn(outcome.seconds)
                     self.times.add(outcome.worker, done.seconds)
                     self.log.event("scored", shard=shard.name, worker=outcome.worker, **asdict(done))
@@ -197,6 +208,7 @@ class _Run:
         tasks = [TierTask(self.spec, self.plan.pinned, opinion, each.shard) for each in complete]
         with progress("tiering", sum(each.shard.num_bytes for each in complete), self.console) as advance:
             for outcome in run_window(self.client, tier_shard, tasks, self.stopping, self.spec.cluster.patience_s):
+                self.num_done += 1
                 if outcome.error:
                     self._fail(outcome.item.shard, outcome.error)
                 advance(outcome.item.shard.num_bytes, num_failed=1 if outcome.error else 0)

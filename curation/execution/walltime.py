@@ -53,16 +53,21 @@ class Walltime:
 
 
 class Stopping:
-    """Whether a run is to begin nothing more; the same signal a second time does not wait for what is running."""
+    """Whether a run is to begin nothing more; the same signal a second time does not wait for what is running.
+
+    `in_time` says that no signal asked, but the end of the job is near.
+    """
 
     def __init__(self, walltime: Walltime) -> None:
         self.why = ""
+        self.in_time = False
         self.walltime = walltime
         self._signals: set[int] = set()
 
     def __call__(self) -> bool:
         """Asked between tasks. Once true it stays true."""
         if not self.why and self.walltime.is_over():
+            self.in_time = True
             left_s, need_s = self.walltime.left_s, self.walltime.need_s
             self._stop(f"This job ends in {left_s:,.0f} s, and what begins now may take {need_s:,.0f} s")
         return bool(self.why)

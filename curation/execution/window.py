@@ -5,8 +5,8 @@ import concurrent.futures
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -74,30 +74,44 @@ def on_each_worker(client: "Client", function: Callable[..., Result], *arguments
 
     Raises what the function raises, and ClusterError when no worker survives it or the scheduler is lost.
     """
+    results: dict[str, Result] = {}
     with _lost_is_one_error():
-        futures = {
+        pending = {
             worker: client.submit(function, *arguments, workers=[worker], pure=False) for worker in _workers(client)
         }
-        while futures and not _all_done(futures):
-            for worker in futures.keys() - _workers(client):
-                futures.pop(worker).cancel()
-        errors = [future.exception() for future in futures.values() if future.status == "error"]
-        results = client.gather(futures, errors="skip")
-    if errors:
-        raise errors[0]
+        while pending:
+            _await_one(pending.values())
+            there = _workers(client)
+            for worker, future in [*pending.items()]:
+                if future.status == "error":
+                    raise future.exception()
+                if future.status == "finished" and (result := _result(future)) is not None:
+                    results[worker] = result.value
+                elif worker in there:
+                    continue
+                pending.pop(worker).cancel()
     if not results:
         raise ClusterError(f"Every worker died in {function.__name__}(); see the workers' logs, and their memory.")
-    return dict(results)
+    return results
 
 
-def _all_done(futures: "Mapping[str, Future]") -> bool:
+class _Value(NamedTuple):
+    value: Any
+
+
+def _result(future: "Future") -> _Value | None:
+    """What a finished future holds; None when its worker has left with it."""
+    try:
+        return _Value(future.result(timeout=_LOOK_EVERY_S))
+    except TimeoutError:
+        return None
+
+
+def _await_one(futures: "Iterable[Future]") -> None:
     from distributed import wait
 
-    try:
-        wait(list(futures.values()), timeout=_LOOK_EVERY_S)
-    except TimeoutError:
-        return False
-    return True
+    with suppress(TimeoutError):
+        wait(list(futures), timeout=_LOOK_EVERY_S, return_when="FIRST_COMPLETED")
 
 
 def _workers(client: "Client") -> set[str]:
@@ -238,9 +252,8 @@ class _Window(Generic[Item, Result]):
         if future.status in ("pending", "lost"):  # its worker died with the result, which is being computed again
             self.completed.add(future)
             return
-        tried = self.running.pop(future.key)
         if future.status == "error":
-            error = future.exception()
+            error, tried = future.exception(), self.running.pop(future.key)
             for item, attempt in tried:
                 if not isinstance(error, KilledWorker):  # what came back cannot be read here
                     yield from self.settle(item, attempt, _Attempt(None, describe(error), 0.0, ""))
@@ -249,7 +262,10 @@ class _Window(Generic[Item, Result]):
                 else:
                     self.suspects.append((item, attempt))
             return
-        attempts = future.result()
+        if (result := _result(future)) is None:
+            self.completed.add(future)
+            return
+        attempts, tried = result.value, self.running.pop(future.key)
         for (item, attempt), made in zip(tried, attempts, strict=False):
             self.learn(made)
             if not made.is_sound:

@@ -30,7 +30,7 @@ def test_an_array_loses_a_worker_and_gets_another_back(tables, undisturbed, tmp_
 
 @pytest.mark.parametrize("array", [[], ["--array"]], ids=["one allocation", "array"])
 def test_a_job_that_ends_too_soon_stops_in_time_and_is_requeued_until_all_is_done(tables, undisturbed, tmp_path, array):
-    tables["cluster"]["slurm"]["setup"] = [ENDS_IN.format(35)]
+    tables["cluster"]["slurm"]["setup"] = [ENDS_IN.format(60)]
     job = submit(tables, tmp_path, *array)
     assert end(job) == ("COMPLETED", "0:0"), said(job)
     assert "This job ends in" in said(job)
