@@ -8,8 +8,6 @@ from run_files import call, contents
 
 pytestmark = pytest.mark.slurm
 
-ENDS_IN = "export SLURM_JOB_END_TIME=$(($(date +%s) + {}))"  # a walltime shorter than the minute that Slurm counts in
-
 
 def test_one_allocation_of_two_nodes(tables, undisturbed, tmp_path):
     job = submit(tables, tmp_path)
@@ -29,12 +27,13 @@ def test_an_array_loses_a_worker_and_gets_another_back(tables, undisturbed, tmp_
 
 
 @pytest.mark.parametrize("array", [[], ["--array"]], ids=["one allocation", "array"])
-def test_a_job_that_ends_too_soon_stops_in_time_and_is_requeued_until_all_is_done(tables, undisturbed, tmp_path, array):
-    tables["cluster"]["slurm"]["setup"] = [ENDS_IN.format(60)]
+def test_a_job_that_is_told_to_stop_is_requeued_and_goes_on(tables, undisturbed, tmp_path, array):
     job = submit(tables, tmp_path, *array)
+    wait_for(lambda: num_scored(job) >= 5, lambda: said(job))
+    subprocess.run(["scancel", "--signal=USR1", "--batch", job.id], check=True)
+    wait_for(lambda: int(shown(job.id).get("Restarts", 0)) == 1, lambda: said(job))
     assert end(job) == ("COMPLETED", "0:0"), said(job)
-    assert "This job ends in" in said(job)
-    assert int(shown(job.id)["Restarts"]) >= 1
+    assert said(job).count("Asked to stop by SIGUSR1") == 1
     assert contents(job.output) == undisturbed
 
 
