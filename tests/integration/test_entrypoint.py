@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from http import HTTPStatus
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from conftest import REPOSITORY, documents, wait_until, write_jsonl
@@ -35,7 +37,9 @@ def cluster(tmp_path_factory):
     file = folder / "scheduler.json"
     first = start(folder, "scheduler", "--port", 0, "--dashboard-address", ":0", "--scheduler-file", file)
     wait_until(lambda: file.exists() and file.stat().st_size)
-    named = {"DASK_SCHEDULER_ADDRESS": json.loads(file.read_text())["address"]}
+    identity = json.loads(file.read_text())
+    assert urlopen(f"http://localhost:{identity['services']['dashboard']}/health").status == HTTPStatus.OK
+    named = {"DASK_SCHEDULER_ADDRESS": identity["address"]}
     processes = [start(folder, "worker", **named), start(folder, "worker", **named), first]
     yield folder, named
     for process in processes:
