@@ -5,7 +5,7 @@
 # make check  style, types, layers
 # make bench TEXTS='a.parquet …'  speed, beside what others use; hours. NEMO_PYTHON=… adds NeMo Curator, which needs an
 #             environment of its own: benchmarks/nemo_curator_stages.py says which
-# EXTRA=cuda13 (or cuda12) installs what GPUs need too. CONSTRAINTS names other pins than constraints.txt.
+# EXTRA=cuda13 (or cuda12) installs what GPUs need too. CONSTRAINTS=… VENV=… installs with other pins, elsewhere.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
