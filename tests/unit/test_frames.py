@@ -102,6 +102,7 @@ def test_a_frame_without_rows_gets_columns_without_rows(host, to_frame):
         (lambda frame: frame["score"].to_numpy(copy=False), ValueError),
         (lambda frame: frame["score"].to_numpy(dtype="int64"), ValueError),
         (lambda frame: bool(frame["score"]), ValueError),
+        (lambda frame: frame["score"].where(lambda score: score > 0), TypeError),
         (lambda frame: frame.__setitem__("x", np.full(4, None, object)), TypeError),
         (lambda frame: frame.__setitem__("x", np.array([1, "a", 2, 3], object)), TypeError),
         (lambda frame: frame.__setitem__("x", frame["score"].iloc[::-1]), ValueError),
@@ -148,6 +149,11 @@ def test_a_plan_tells_that_cudf_is_missing():
 @pytest.mark.usefixtures("cudf_double")
 def test_a_plan_has_nothing_against_frames_of_pandas_anywhere():
     assert [*checks.frame(spec("pandas", "cpu")), *checks.frame(spec("pandas")), *checks.frame(spec("cudf"))] == []
+
+
+def test_the_library_of_frames_is_in_no_identity_so_that_a_run_can_change_it():
+    assert spec("cudf").rows_identity() == spec("pandas").rows_identity()
+    assert spec("cudf").text_identity() == spec("pandas").text_identity()
 
 
 def test_a_partition_may_not_hold_more_text_than_a_column_of_cudf():

@@ -142,9 +142,9 @@ class Series(_NotIterable, _OnDevice):
         return _wrapped(self._host.isna())
 
     def where(self, cond, other=None):
-        # cudf/core/frame.py, Frame.where: callables are not supported
+        # cudf/core/series.py, Series.where: callables are not supported
         if callable(cond):
-            raise NotImplementedError("callables are not supported")
+            raise TypeError(f"{type(cond).__name__} must be an iterable or sequence.")
         return _wrapped(self._host.where(_host(cond), np.nan if other is None else other))
 
     def fillna(self, value):
