@@ -75,7 +75,9 @@ def _ops(classifier: Classifier, fingerprint: str) -> _Ops:  # noqa: ARG001 - ot
     tokenizers, predictors, models = (importlib.import_module(name) for name in _NEEDED)
     model = _model(parts, models.HFModel)
     tokenise = tokenizers.Tokenizer(model, cols=["text"], tokenizer_type="default", max_length=parts.max_tokens)
-    return _Ops(parts, tokenise, predictors.Predictor(model))
+    predict = predictors.Predictor(model)
+    predict.worker_address = "this process"  # outside of Dask its progress bar looks for it there
+    return _Ops(parts, tokenise, predict)
 
 
 def _model(parts: EncoderParts, base: Any) -> Any:
@@ -117,7 +119,7 @@ class _Whole:
         from curation.inference.states import States
 
         ids_BT, mask_BT = input_ids.long(), attention_mask.bool()
-        with torch.inference_mode():
+        with torch.no_grad():  # crossfit goes on with what it gets
             hidden_BTD = self._trunk.model(input_ids=ids_BT, attention_mask=mask_BT.long()).last_hidden_state
             hidden_TD = hidden_BTD[mask_BT] if self._trunk.precision == "bfloat16" else hidden_BTD[mask_BT].float()
             states = States(hidden_TD, ids_BT[mask_BT], tuple(mask_BT.sum(1).tolist()), self._pad)

@@ -12,7 +12,7 @@ class Predictor:
         self.model = model
 
     def __call__(self, data, partition_info=None):
-        _ = f"Part: {partition_info['number']}"  # Op.create_progress_bar: fails without
+        _ = f"GPU: {self.worker_address}, Part: {partition_info['number']}"  # Op.create_progress_bar fails without
         if not data["index"]._host.is_unique:
             raise ValueError("Cannot align indices with non-unique values")  # Model.get_model_output, by cuDF
         lengths = (data["input_ids"] != self.model.load_tokenizer().pad_token_id).sum(1)
