@@ -64,15 +64,19 @@ def check_classifier(kind: type[Classifier], directory: Path) -> None:
 
 
 def check_stage(stage: Stage, frame: "Frame") -> None:
-    """Check a stage on a pandas frame of at least two rows that holds what it reads; floats agree within TOLERANCE."""
+    """Check a stage on a frame, pandas or cuDF, of at least two rows that holds what it reads.
+
+    Floats agree within TOLERANCE.
+    """
     before = frame.copy(deep=True)
     result = stage(frame)
+    _expect(frames.library(result) is frames.library(frame), stage, "gives a frame of another library")
     _expect(list(result.columns) == [*frame.columns, *stage.adds], stage, "does not append what it promised")
     dtypes = {name: frames.dtype_name(result, name) for name in stage.adds}
     _expect(dtypes == dict(stage.adds), stage, f"promised {dict(stage.adds)} and added {dtypes}")
     _expect_equal(frame, before, stage, "changed the frame that it was given")
     _expect_equal(result[list(frame.columns)], before, stage, "changed rows, their order or their index")
-    alone = pd.concat([stage(frame.iloc[[place]]) for place in range(len(frame))])
+    alone = pd.concat([frames.on_host(stage(frame.iloc[[place]])) for place in range(len(frame))])
     _expect_equal(alone, result, stage, "gives a row something else when it is alone")
     turned = stage(frame.iloc[::-1]).iloc[::-1]
     _expect_equal(turned, result, stage, "depends on the order of the rows")
@@ -164,7 +168,7 @@ def _expect(holds: bool, who: Any, otherwise: str) -> None:
 
 def _expect_equal(found: "Frame", expected: "Frame", who: Any, otherwise: str) -> None:
     try:
-        pd.testing.assert_frame_equal(found, expected, rtol=0, atol=TOLERANCE)
+        pd.testing.assert_frame_equal(frames.on_host(found), frames.on_host(expected), rtol=0, atol=TOLERANCE)
     except AssertionError as error:
         raise AssertionError(f"{type(who).__name__} {otherwise}: {error}") from None
 

@@ -100,6 +100,7 @@ class Encoder(Classifier):
         files = self._files()
         precision: Precision = "exact" if self.precision == "auto" else self.precision
         return EncoderParts(
+            directory=files.trunk,
             tokenizer=tokenizer_fingerprint(files.trunk),
             trunk=trunk_fingerprint(files.trunk),
             trunk_config=fingerprint(behaviour(model_config(files.trunk))),

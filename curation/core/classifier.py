@@ -43,9 +43,10 @@ class EncoderParts:
     and what is read of long documents are equal. Trunks that differ though their `trunk_config` is equal have the same
     shape and other weights; `rounded` tells whether they would be equal in bfloat16. `load_trunk` takes a device and
     whether its heads read the first token alone; `read` turns a head's float32 outputs [n, C] into the classifier's
-    columns.
+    columns. `directory` holds the config, the trunk and the tokenizer.
     """
 
+    directory: Path
     tokenizer: str
     trunk: str
     trunk_config: str

@@ -36,7 +36,10 @@ class Stage(ABC):
 
     @abstractmethod
     def compute(self, frame: "Frame") -> Mapping[str, Any]:
-        """The values of the columns of `adds`, each as long as the frame: all that an author writes."""
+        """The columns of `adds`, each as long as the frame and in its order: all that an author writes.
+
+        Host arrays, lists, or columns of the frame's own library.
+        """
 
     def __call__(self, frame: "Frame") -> "Frame":
         """`frame` with the columns of `adds` appended.

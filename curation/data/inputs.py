@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from fsspec.implementations.local import LocalFileSystem
 
+from curation.core import frames
 from curation.data import storage
 
 Format = Literal["parquet", "jsonl"]
@@ -35,6 +36,8 @@ class InputSpec:
     `carry`: columns kept beside the scores, each "name" (a string) or "name:int64", "name:float64", "name:bool",
     "name:string". `where`: a pandas expression over carried columns; rows for which it is false or null are not
     selected. (As in pandas, a missing string equals nothing, so ``lang != 'en'`` is true where `lang` is missing.)
+    `partition_bytes`: of decoded text in one frame, unless one document alone is longer. `frame`: whose frames the
+    stages get; no file depends on it.
     """
 
     path: tuple[str, ...]
@@ -44,6 +47,7 @@ class InputSpec:
     where: str = ""
     shard_bytes: int = 134_217_728
     partition_bytes: int = 16_777_216
+    frame: frames.Library = "pandas"
 
     @property
     def carried(self) -> dict[str, str]:
@@ -70,6 +74,11 @@ class InputSpec:
             for setting, value in (("shard_bytes", self.shard_bytes), ("partition_bytes", self.partition_bytes))
             if value < 1
         )
+        if self.frame == "cudf" and self.partition_bytes > frames.MAX_STRING_BYTES:
+            found.append(
+                f"[input] partition_bytes: {self.partition_bytes} bytes of text are more than a string column of cuDF "
+                f'holds; with frame = "cudf" it may be at most {frames.MAX_STRING_BYTES}, and far less is as fast.'
+            )
         found.extend(
             f"[input]: the column name {name!r} holds a quote, a backslash or a control character; rename the column."
             for name in self.columns

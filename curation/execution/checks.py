@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import psutil
 
+from curation.core import frames
 from curation.core.errors import CurationError
 from curation.data import storage
 from curation.data.inputs import Found
@@ -33,6 +34,19 @@ def columns(spec: RunSpec, pinned: Sequence[Pinned]) -> Iterator[str]:
     for column, names in owners.items():
         if len(names) > 1:
             yield f"the column {column!r} would come from {' and from '.join(names)}; rename one of them."
+
+
+def frame(spec: RunSpec) -> Iterator[str]:
+    """Why frames cannot be of the library that the spec wants, as far as that is seen without a worker."""
+    if spec.input.frame == "pandas":
+        return
+    if reason := frames.why_not(spec.input.frame):
+        yield f'[input] frame: "{spec.input.frame}" cannot be used: {reason}; or write frame = "pandas".'
+    if spec.scoring.device == "cpu":
+        yield (
+            f'[input] frame: "{spec.input.frame}" frames are held by a GPU, and scoring.device is "cpu"; '
+            'write frame = "pandas", or score on "cuda".'
+        )
 
 
 def tokens(spec: RunSpec) -> Iterator[str]:

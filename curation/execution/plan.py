@@ -125,6 +125,7 @@ def make_plan(spec: RunSpec) -> Plan:
     seen = preview(division.shards, spec.input)
     mistakes += seen.mistakes
     mistakes += checks.columns(spec, pinned)
+    mistakes += checks.frame(spec)
     mistakes += checks.tokens(spec)
     mistakes += checks.output(spec, found)
     if mistakes:

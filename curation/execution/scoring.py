@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from curation.core import frames
@@ -25,9 +26,6 @@ from curation.execution.overlap import Behind, ahead
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.replica import Prepared, Replica, Tally, replica_for
 from curation.inference.tokens import count_tokens
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,9 @@ class ShardDone:
 def warm(spec: RunSpec, pinned: tuple[Pinned, ...]) -> str:
     """Load this worker's replica and let it reproduce its canaries; gives the build of torch. Runs on a worker.
 
-    Raises ModelError.
+    Raises ModelError, and ConfigError where frames cannot be what the spec wants.
     """
+    frames.of(spec.input.frame, pd.DataFrame({"text": ["a"]}))  # so that a GPU that cuDF cannot use costs no shard
     try:
         replica = _replica(spec, pinned)
     except CurationError:
@@ -97,18 +96,19 @@ def score_shard(task: ScoreTask) -> ShardDone:
 class _Prepared(NamedTuple):
     """A partition without its text: rows as rows/ wants them, and what the models need of the texts."""
 
-    rows: "pd.DataFrame"
+    rows: pd.DataFrame
     texts: Prepared
     quarantined: Sequence[Quarantined]
 
 
 def _prepared(task: ScoreTask, replica: Replica, reader: Reader) -> Iterator[_Prepared]:
-    for frame, quarantined in ((each.frame, each.quarantined) for each in timed("parse", reader)):
+    for host, quarantined in ((each.frame, each.quarantined) for each in timed("parse", reader)):
         with spent("tokenise"):
-            num_tokens = count_tokens(task.spec.tokens, frame["text"].tolist(), frame["n_bytes"].to_numpy())
+            num_tokens = count_tokens(task.spec.tokens, host["text"].tolist(), host["n_bytes"].to_numpy())
+            frame = frames.of(task.spec.input.frame, host[["text", "state"]])
             ok = frame.assign(text=frame["text"].where(frame["state"] == "ok"))
             texts = replica.prepare(frames.texts(ok, "text"))
-        yield _Prepared(frame.drop(columns="text").assign(n_tokens=num_tokens), texts, quarantined)
+        yield _Prepared(host.drop(columns="text").assign(n_tokens=num_tokens), texts, quarantined)
 
 
 def _replica(spec: RunSpec, pinned: tuple[Pinned, ...]) -> Replica:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from curation.calibration.thresholds import Thresholds
+from curation.core import frames
 from curation.core.errors import ShardError
 from curation.core.fingerprint import fingerprint
-from curation.core.frames import append
 from curation.core.stage import Pipeline
 from curation.data.layout import Layout, columns_schema
 from curation.data.shards import Shard
@@ -67,8 +67,8 @@ def tier_shard(task: TierTask) -> None:
 def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
     layout, name = Layout(task.spec.output), task.shard.name
     rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas()
-    scored = append(rows, _scores(task, rows["position"]), dict.fromkeys(task.opinion.pipeline.reads, "float32"))
-    tiered = task.opinion.pipeline(scored)
+    scores = frames.of(task.spec.input.frame, pd.DataFrame(_scores(task, rows["position"])))
+    tiered = rows.join(frames.on_host(task.opinion.pipeline(scores)))
     record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
     with SidecarWriter(layout.tiers(NAME, name), columns_schema(task.opinion.pipeline.adds)) as writer:
         writer.write(tiered)

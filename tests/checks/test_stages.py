@@ -7,6 +7,7 @@ import pytest
 
 from curation.calibration.thresholds import ClassifierThresholds, Thresholds
 from curation.core.errors import ColumnError
+from curation.core.frames import dtype_name, on_host
 from curation.stages.bucket import Bucket
 from curation.stages.ensemble import Ensemble
 from curation.stages.tier import Tier
@@ -52,8 +53,18 @@ def frame(stage):
     return pd.DataFrame({name: columns[name] for name in ("id", *stage.reads)}, index=index)
 
 
-def test_every_stage_keeps_the_promises_of_a_stage(stage, frame):
-    check_stage(stage, frame)
+def test_every_stage_keeps_the_promises_of_a_stage(stage, frame, to_frame):
+    check_stage(stage, to_frame(frame))
+
+
+def test_every_stage_adds_to_frames_of_both_libraries_the_same(stage, frame, to_cudf):
+    pd.testing.assert_frame_equal(on_host(stage(to_cudf(frame))), stage(frame))
+
+
+def test_every_stage_takes_a_frame_without_rows(stage, frame, to_frame):
+    result = stage(to_frame(frame.iloc[:0]))
+    assert {name: dtype_name(result, name) for name in stage.adds} == stage.adds
+    assert len(result) == 0
 
 
 def test_stages_with_other_settings_are_other_values():
