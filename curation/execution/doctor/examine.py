@@ -1,5 +1,7 @@
 """The examination of a cluster: gather facts on its nodes, all at once and never for long, and have them judged."""
 
+import asyncio
+import concurrent.futures
 import os
 import secrets
 import shutil
@@ -15,6 +17,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from curation.classifiers import source
 from curation.core.errors import ConfigError, CurationError
 from curation.data import storage
 from curation.data.inputs import Found, find
@@ -40,6 +43,7 @@ _REREAD_S = 1.0
 _HASH_S = 25.0
 _CLOCK_ROUNDS = 4
 _CLOCKS_AT_ONCE = 8
+_WHEN_LOST = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError)
 _FIRST = 1 << 20  # priority over whatever else the cluster does
 
 
@@ -77,6 +81,8 @@ def examine(spec: RunSpec) -> Iterator[Check]:
                 return
     except CurationError as error:
         problem = str(error)
+    except _WHEN_LOST as error:
+        problem = f"The cluster was lost meanwhile: {describe(error)}. See the logs of scheduler and workers."
     yield from doctor.this_machine(problem)
 
 
@@ -125,7 +131,7 @@ class _Doctor:
         if isinstance(found, Found):
             self.found, self.num_shards = found, len(found.files)
         if isinstance(planned, Failed):
-            yield note(f"the plan cannot be made here in time ({planned.reason}); `run_ensemble.py … --plan` makes it.")
+            yield note(f"the plan could not be made: {planned.reason}. `run_ensemble.py … --plan` takes its time.")
             return
         told = {f"classifier.{name}: {problem}" for name, (_, problem) in own.items()}
         told |= set(spec.cluster.mistakes())
@@ -156,7 +162,7 @@ class _Doctor:
             return
         seen_scheduler = scheduler if isinstance(scheduler, Facts) else None
         yield _check("interfaces", network.interfaces(scheduler_address, seen_scheduler, here, workers))
-        if "://" in scheduler_address and facts.host_and_port(scheduler_address)[0]:
+        if facts.host_and_port(scheduler_address)[0]:
             yield _check("connections", self.connections(client, scheduler_address, workers))
         offsets = self.offsets(client, workers)
         yield _check("clocks", network.clocks(offsets))
@@ -234,8 +240,7 @@ class _Doctor:
         spec = self.spec
         need = checks.written_bytes(spec, self.found)
         num_files = self.num_shards * (2 + len(spec.classifier) + (len(spec.tiering.tiers) if spec.documents else 0))
-        paths = (spec.output, *spec.input.path, *(str(getattr(each, "model", "")) for each in spec.classifier))
-        yield from files.folders(self.here, workers, files.relative_paths(filter(None, paths)))
+        yield from files.folders(self.here, workers, files.relative_paths(_paths(spec)))
         yield from files.room(self.here, workers, need, num_files)
         try:
             with _own_folder(spec.output) as folder:
@@ -276,16 +281,17 @@ class _Doctor:
 
     def replaced(self, folder: str, client: "Client | None", first: Mapping[str, str]) -> Iterator[Finding]:
         """One process replaces a file while others read it."""
-        path, count = Path(folder, "replaced"), [0]
-        count[0] = between.replaced(path, 0.01)
+        path = Path(folder, "replaced")
+        num_replaced = between.replaced(path, 0.01)
 
         def replace() -> None:
-            count[0] += between.replaced(path, 1.5 * _REREAD_S)
+            nonlocal num_replaced
+            num_replaced += between.replaced(path, 1.5 * _REREAD_S)
 
         asks = {host: _Ask(worker, between.reread, (path, _REREAD_S)) for host, worker in first.items()}
         answers = ask(client, asks, self.left_s(4 * _REREAD_S), replace)
         read = {host: each.reason if isinstance(each, Failed) else each for host, each in answers.items()}
-        yield from files.reread(_parent(folder), read, count[0])
+        yield from files.reread(_parent(folder), read, num_replaced)
 
 
 def _asked(spec: RunSpec) -> tuple[int, int]:
@@ -294,6 +300,14 @@ def _asked(spec: RunSpec) -> tuple[int, int]:
         return 0, 0
     num_workers = spec.cluster.num_workers(spec.scoring.compute_threads)
     return num_workers * spec.scoring.compute_threads, num_workers * spec.cluster.memory_bytes
+
+
+def _paths(spec: RunSpec) -> Iterator[str]:
+    """The paths of a config that workers open."""
+    yield from (spec.output, *spec.input.path)
+    for each in spec.classifier:
+        model, bundles = getattr(each, "model", ""), getattr(each, "bundles", "")
+        yield from filter(None, [bundles if source.is_hub_id(model) else model])
 
 
 def _plan_or_mistakes(spec: RunSpec) -> Plan | Sequence[str]:

@@ -87,8 +87,8 @@ def limits(client: Facts, scheduler: Facts | None, workers: Workers) -> Iterator
     """Whether the limits of processes (ulimit) leave room for a cluster of this size."""
     num_workers = max(1, len(workers))
     need = _FILES_A_SCHEDULER + _FILES_A_WORKER * num_workers
-    of_scheduler = scheduler or client
-    yield from _open_files([of_scheduler], need, f"the scheduler of {num_workers:,} workers")
+    if scheduler or not workers:
+        yield from _open_files([scheduler or client], need, f"the scheduler of {num_workers:,} workers")
     yield from _open_files(list(workers.values()), _FILES_OF_A_WORKER, "a worker")
     for host, here in by_host(workers).items():
         soft = min(_finite(facts.limits["processes"][0]) for facts in here.values())
