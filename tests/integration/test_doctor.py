@@ -87,45 +87,52 @@ def test_too_few_open_files_must_be_more(alone, tmp_path):
 
 
 @pytest.fixture
-def differing(tmp_path):
-    """The file of a scheduler with two workers, one of which finds another version of a package."""
-    file = tmp_path / "scheduler.json"
-    other = tmp_path / "site" / "transformers-9.9.9.dist-info"
-    other.mkdir(parents=True)
-    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 9.9.9\n")
-    places = [str(other.parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    changed = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+def start(tmp_path):
+    """A function that starts a scheduler and a worker for each (environment, arguments); gives the [cluster] table."""
+    from distributed import Client
+
+    file, processes = tmp_path / "scheduler.json", []
     dask = [sys.executable, "-m", "dask"]
-    scheduler = [*dask, "scheduler", "--scheduler-file", file, "--port", "0", "--dashboard-address", ":0"]
-    worker = [*dask, "worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard", "--no-nanny"]
-    limit = ["--memory-limit", "1GB"]
-    processes = [
-        subprocess.Popen(scheduler, **QUIET),
-        subprocess.Popen([*worker, *limit], **QUIET),
-        subprocess.Popen([*worker, *limit, "--name", "changed"], env=changed, **QUIET),
-    ]
-    wait_until(file.exists)
-    yield file
+    common = ["--scheduler-file", file, "--nthreads", "1", "--no-dashboard", "--no-nanny", "--memory-limit", "1GB"]
+
+    def started(*workers):
+        scheduler = [*dask, "scheduler", "--scheduler-file", file, "--port", "0", "--dashboard-address", ":0"]
+        processes.append(subprocess.Popen(scheduler, **QUIET))
+        processes.extend(
+            subprocess.Popen([*dask, "worker", *common, *arguments], env=os.environ | environment, **QUIET)
+            for environment, arguments in workers
+        )
+        wait_until(file.exists)
+        with Client(scheduler_file=str(file)) as client:
+            client.wait_for_workers(len(workers), timeout=60)
+        return {"cluster": {"kind": "existing", "scheduler_file": str(file)}}
+
+    yield started
     for process in reversed(processes):
         process.kill()
         process.wait()
 
 
-def has_two_workers(file):
-    from distributed import Client
-
-    with Client(scheduler_file=str(file)) as client:
-        client.wait_for_workers(2, timeout=60)
-    return True
-
-
-def test_a_worker_with_another_version_is_named(tables, differing, tmp_path):
-    assert has_two_workers(differing)
-    there = tables | {"cluster": {"kind": "existing", "scheduler_file": str(differing)}}
+def test_a_worker_with_another_version_is_named(tables, start, tmp_path):
+    other = tmp_path / "site" / "transformers-9.9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 9.9.9\n")
+    places = [str(other.parent), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    there = tables | start(({}, []), ({"PYTHONPATH": os.pathsep.join(places)}, []))
     done = call(there, tmp_path / "config.json")
     assert (done.returncode, done.stderr) == (2, ""), done.stdout
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("  change:")]
     assert re.match(r"  change: transformers is 5\S* here and 9\.9\.9 on tcp://\S+ \(\S+\)\. Start all of them", line)
+
+
+def test_a_worker_that_the_scheduler_cannot_reach_is_named(tables, start, monkeypatch):
+    monkeypatch.setattr(doctor, "_LOOK_S", 2.0)
+    unreachable = ["--listen-address", "tcp://127.0.0.1:0", "--contact-address", "tcp://127.0.0.1:9"]
+    found = examined(tables | start(({}, []), ({}, unreachable)))
+    (silent,) = to_change(found["workers"])
+    (closed,) = to_change(found["connections"])
+    assert silent.startswith("tcp://127.0.0.1:9 does not answer: no answer within ")
+    assert closed.startswith("not so the scheduler connects to tcp://127.0.0.1:9: Connection refused. Open the ports")
 
 
 @pytest.fixture

@@ -243,9 +243,14 @@ def test_a_file_that_holds_something_else_is_not_seen(tmp_path):
     assert (list(found.seen_at), found.wrong) == (["one"], ("two",))
 
 
-def test_a_place_that_cannot_be_written_says_why(tmp_path):
-    (tmp_path / "file").write_text("")
-    found = between.exchange(str(tmp_path / "file"), "one", ["one"], 0.1)
+def test_a_node_that_lacks_the_folder_says_so_and_makes_none(tmp_path):
+    found = between.exchange(str(tmp_path / "none"), "one", ["one"], 0.1)
+    assert found.problem == f"{tmp_path}/none, which the client has just made, is not there. {between.SHARE_IT}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_says_why():
+    found = between.exchange("/proc", "one", ["one"], 0.1)
     assert (found.written_at, "cannot be written" in found.problem) == (None, True)
 
 

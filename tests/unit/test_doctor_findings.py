@@ -195,7 +195,7 @@ def exchanged(mine=(), theirs=(), offset_s=0.0):
 def test_files_that_all_see_are_told_with_the_slowest():
     assert [each.text for each in exchanged()] == [
         "2 processes on 2 nodes see each other's files in /shared, after 200 ms at most",
-        "a name that all wanted at once was given to one (lock.json relies on it); writing is synced to disk",
+        "a name that all wanted at once was given to one, as lock.json must be; writing is synced to disk",
     ]
 
 

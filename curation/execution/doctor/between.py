@@ -13,6 +13,7 @@ from curation.core.errors import CurationError, ShardError
 from curation.data import storage
 from curation.execution.doctor.facts import host_and_port
 
+SHARE_IT = "Choose an output on a file system that all nodes mount at this path, or an object store."
 CONNECT_TIMEOUT_S = 3.0
 _POLL_S = 0.02
 _LEAD_S = 0.3  # so that others look for a file before it is there, as their system may then remember that it is not
@@ -82,8 +83,13 @@ async def _connect(address: str) -> float | str:
 
 
 def exchange(folder: str, name: str, names: Sequence[str], timeout_s: float) -> Exchange:
-    """Write `name` into a folder, then look for all `names`, which other processes write there meanwhile."""
+    """Write `name` into a folder, then look for all `names`, which other processes write there meanwhile.
+
+    A folder of a disk must be there: who does not see it does not share that disk, and shall leave nothing on its own.
+    """
     looked_at = time.time()
+    if storage.is_local(folder) and not _appears(Path(folder), timeout_s):
+        return Exchange(looked_at, problem=f"{folder}, which the client has just made, is not there. {SHARE_IT}")
     seen_at: dict[str, float] = {}
     wrong: set[str] = set()
     _look_for(folder, names, seen_at, wrong)
@@ -100,6 +106,13 @@ def exchange(folder: str, name: str, names: Sequence[str], timeout_s: float) -> 
         _look_for(folder, names, seen_at, wrong)
         time.sleep(_POLL_S)
     return Exchange(looked_at, written_at, seen_at, tuple(sorted(wrong)), won, is_listed, is_removed)
+
+
+def _appears(folder: Path, timeout_s: float) -> bool:
+    until = time.monotonic() + timeout_s
+    while not (there := folder.is_dir()) and time.monotonic() < until:
+        time.sleep(_POLL_S)
+    return there
 
 
 def _content(name: str) -> bytes:

@@ -41,6 +41,7 @@ _LOOK_S = 10.0
 _EXCHANGE_S = 6.0
 _REREAD_S = 1.0
 _HASH_S = 25.0
+_FETCH_S = 1.0  # for what is finished at the last moment; a result comes over another connection than the question went
 _CLOCK_ROUNDS = 4
 _CLOCKS_AT_ONCE = 8
 _WHEN_LOST = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError)
@@ -157,13 +158,13 @@ class _Doctor:
         answers = ask(client, {each: _Ask(each, facts.look, looks) for each in told}, self.left_s(_LOOK_S))
         workers = {worker: seen for worker, seen in answers.items() if isinstance(seen, Facts)}
         scheduler = within(self.left_s(_LOOK_S), lambda: client.run_on_scheduler(facts.look_from_loop, *looks))
-        yield _check("workers", _answered(answers, scheduler))
-        if not workers:
-            return
         seen_scheduler = scheduler if isinstance(scheduler, Facts) else None
+        yield _check("workers", _answered(answers, scheduler))
         yield _check("interfaces", network.interfaces(scheduler_address, seen_scheduler, here, workers))
         if facts.host_and_port(scheduler_address)[0]:
-            yield _check("connections", self.connections(client, scheduler_address, workers))
+            yield _check("connections", self.connections(client, scheduler_address, list(told), workers))
+        if not workers:
+            return
         offsets = self.offsets(client, workers)
         yield _check("clocks", network.clocks(offsets))
         yield _check("output", self.output(client, workers, offsets))
@@ -185,8 +186,13 @@ class _Doctor:
         """The first and the last file of the input."""
         return list(dict.fromkeys(file.url for file in (*self.found.files[:1], *self.found.files[-1:])))
 
-    def connections(self, client: "Client", scheduler_address: str, workers: Mapping[str, Facts]) -> Iterator[Finding]:
-        """Connect in all directions: between workers in a ring, in which neighbours are on different hosts if any."""
+    def connections(
+        self, client: "Client", scheduler_address: str, told: Sequence[str], workers: Mapping[str, Facts]
+    ) -> Iterator[Finding]:
+        """Connect from the scheduler to all workers, and from those that answer to it and to a neighbour.
+
+        They stand in a ring, in which neighbours are on different hosts where there are several.
+        """
         turns = zip_longest(*by_host(workers).values())
         ring = [worker for turn in turns for worker in turn if worker is not None]
         neighbours = dict(zip(ring, [*ring[1:], *ring[:1]], strict=True))
@@ -196,7 +202,7 @@ class _Doctor:
         }
         timeout_s = self.left_s(2 * between.CONNECT_TIMEOUT_S)
         answers = ask(client, asks, timeout_s)
-        from_scheduler = within(timeout_s, lambda: client.run_on_scheduler(between.connect_to, list(workers)))
+        from_scheduler = within(timeout_s, lambda: client.run_on_scheduler(between.connect_to, told))
         for worker, answer in answers.items():
             if isinstance(answer, Failed):
                 yield change(f"{worker}: {answer.reason}")
@@ -276,7 +282,7 @@ class _Doctor:
         shifts = {"from-client": 0.0} | {name: each[0] for name, host in names.items() if (each := offsets[host])}
         sent = {name: each for name, each in sent.items() if name in shifts}
         yield from files.exchanged(_parent(folder), sent, hosts, shifts)
-        if storage.is_local(folder) and not any(each.problem for each in sent.values()):
+        if storage.is_local(folder) and all(len(each.seen_at) == len(every) for each in sent.values()):
             yield from self.replaced(folder, client, first)
 
     def replaced(self, folder: str, client: "Client | None", first: Mapping[str, str]) -> Iterator[Finding]:
@@ -330,13 +336,19 @@ def _answered(answers: Mapping[str, "Facts | Failed"], scheduler: "Facts | Faile
         yield ok(f"{len(there):,} workers on {len(hosts):,} {'nodes' if len(hosts) > 1 else 'node'} answer")
     for worker, each in answers.items():
         if isinstance(each, Failed):
-            yield change(f"{worker}: {each.reason}. Restart it in the environment that this runs in.")
+            yield change(
+                f"{worker} does not answer: {each.reason}. If its connections are well, restart it in the environment "
+                "that this runs in."
+            )
     if isinstance(scheduler, Failed):
         yield note(f"the scheduler cannot be looked at: {scheduler.reason}. It should run in the same environment.")
 
 
-def within(seconds: float, function: Callable[[], Value]) -> "Value | Failed":
-    """What a function gives, or why it gives nothing in time; it is left alone then, and ends with the process."""
+def begin(function: Callable[[], Value]) -> "Callable[[float], Value | Failed]":
+    """Call a function in a thread; what is returned waits so many seconds for what it gives, or for why it gives none.
+
+    A function that takes longer is left alone, and ends with the process.
+    """
     answer: list[Value | Failed] = []
 
     def call() -> None:
@@ -347,8 +359,17 @@ def within(seconds: float, function: Callable[[], Value]) -> "Value | Failed":
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
-    thread.join(seconds)
-    return answer[0] if answer else Failed(f"no answer within {seconds:.0f} s")
+
+    def wait(seconds: float) -> Value | Failed:
+        thread.join(max(0.0, seconds))
+        return answer[0] if answer else Failed(f"no answer within {seconds:.0f} s")
+
+    return wait
+
+
+def within(seconds: float, function: Callable[[], Value]) -> "Value | Failed":
+    """What a function gives, or why it gives nothing in time."""
+    return begin(function)(seconds)
 
 
 def ask(
@@ -373,16 +394,12 @@ def ask(
     meanwhile()
     with suppress(TimeoutError):
         wait(list(futures.values()), timeout=max(0.1, until - time.monotonic()))
-    answers = {}
-    for key, future in futures.items():
-        if future.status == "finished":
-            answers[key] = within(timeout_s, future.result)
-        elif future.status == "error":
-            answers[key] = Failed(describe(future.exception()))
-        else:
-            future.cancel()
-            answers[key] = Failed(f"no answer within {timeout_s:.0f} s: it is busy, hung or gone")
-    return answers
+    results = {key: begin(future.result) for key, future in futures.items() if future.status in {"finished", "error"}}
+    answers = {key: result(_FETCH_S + until - time.monotonic()) for key, result in results.items()}
+    for key in futures.keys() - results.keys():
+        futures[key].cancel()
+        answers[key] = Failed(f"no answer within {timeout_s:.0f} s: it is busy, hung or gone")
+    return {key: answers[key] for key in asks}
 
 
 def _offset(client: "Client", worker: str, timeout_s: float) -> tuple[float, float] | None:

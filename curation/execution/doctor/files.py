@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from curation.core.errors import CurationError
 from curation.data import storage
-from curation.execution.doctor.between import Exchange, Rereading
+from curation.execution.doctor.between import SHARE_IT, Exchange, Rereading
 from curation.execution.doctor.facts import Facts
 from curation.execution.doctor.findings import Finding, Workers, change, grouped, named, nodes_of, note, ok, on_nodes
 
@@ -33,10 +33,7 @@ def exchanged(
             delay = each.seen_at[writer] - offsets[reader] - possible_at
             delays[reader] = max(delays.get(reader, 0.0), delay)
     for host, writers in unseen.items():
-        yield change(
-            f"{host} does not see what {named(writers)} wrote to {folder} seconds before. Choose an output on a file "
-            "system that all nodes mount at this path, or an object store."
-        )
+        yield change(f"{host} does not see what {named(writers)} wrote to {folder} seconds before. {SHARE_IT}")
     for name in (name for name, each in written.items() if each.wrong):
         yield change(f"{hosts[name]} read something else than was written to {folder}: choose another file system.")
     if delays and not unseen:
@@ -50,28 +47,33 @@ def exchanged(
             )
         else:
             yield ok(f"{text}, after {max(0.0, delays[slowest]) * 1e3:.0f} ms at most")
-    yield from _promises(folder, written, hosts)
+    yield from _lists_and_removes(folder, written, hosts)
+    if not unseen:
+        yield from _links(folder, written)
 
 
-def _promises(folder: str, written: Mapping[str, Exchange], hosts: Mapping[str, str]) -> Iterator[Finding]:
-    """What a run relies on beside seeing files."""
+def _lists_and_removes(folder: str, written: Mapping[str, Exchange], hosts: Mapping[str, str]) -> Iterator[Finding]:
+    """Where a process cannot do with its own file what a run does."""
     unlisted = [hosts[name] for name, each in written.items() if not each.is_listed]
     kept = [hosts[name] for name, each in written.items() if not each.is_removed]
     if unlisted:
         yield change(f"A new file is not in the list of its folder {folder} on {named(unlisted)}: allow listing there.")
     if kept:
         yield change(f"A file in {folder} is still there after {named(kept)} removed it: allow deletion there.")
-    winners = [name for name, each in written.items() if each.won]
-    if any(each.won is not None for each in written.values()):
-        if len(winners) == 1:
-            yield ok(
-                "a name that all wanted at once was given to one (lock.json relies on it); writing is synced to disk"
-            )
-        else:
-            yield change(
-                f"{len(winners)} processes got the name in {folder} that one alone can have: hard links do not work "
-                "there, and two runs could write to one output. Choose another file system."
-            )
+
+
+def _links(folder: str, written: Mapping[str, Exchange]) -> Iterator[Finding]:
+    """Whether one alone got a name that all wanted, as one alone may hold lock.json."""
+    if all(each.won is None for each in written.values()):
+        return
+    num_winners = sum(bool(each.won) for each in written.values())
+    if num_winners == 1:
+        yield ok("a name that all wanted at once was given to one, as lock.json must be; writing is synced to disk")
+    else:
+        yield change(
+            f"{num_winners} processes got the name in {folder} that one alone can have: hard links do not work there, "
+            "and two runs could write to one output. Choose another file system."
+        )
 
 
 def reread(folder: str, found: Mapping[str, Rereading | str], num_replaced: int) -> Iterator[Finding]:
