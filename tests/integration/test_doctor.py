@@ -184,6 +184,13 @@ def test_a_memory_that_processes_do_not_share_is_no_output(tables, monkeypatch):
     assert "Choose an output on a file system that all nodes mount at this path, or an object store." in unseen[0]
 
 
+def test_an_output_that_nothing_can_open_is_told_and_the_rest_is_examined(tables):
+    found = examined(tables | {"output": "nowhere://bucket/run"})
+    assert [title for title, findings in found.items() if to_change(findings)] == ["plan", "output"]
+    assert "nothing here can open nowhere:// paths" in to_change(found["output"])[0]
+    assert found["input"][-1].level == "ok"
+
+
 def test_without_a_scheduler_this_machine_is_examined(tables, monkeypatch):
     monkeypatch.setattr("curation.execution.cluster._CONNECT_TIMEOUT_S", 1)
     found = examined(tables | {"cluster": {"kind": "existing", "address": "tcp://127.0.0.1:9"}})

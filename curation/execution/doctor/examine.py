@@ -173,7 +173,7 @@ class _Doctor:
         yield _check("memory", resources.memory(workers, limits, ours=ours))
         yield _check("cores", resources.cores(workers, threads, ours=ours))
         yield _check("limits", resources.limits(here, seen_scheduler, workers))
-        is_remote = not storage.is_local(spec.output)
+        is_remote = here.output is None
         yield _check("temporary files", resources.places(workers, spec.input.shard_bytes, is_remote=is_remote))
         yield _check("versions", software.versions(here, seen_scheduler, workers))
         slow = self.slow_answers(client, workers)
@@ -253,7 +253,7 @@ class _Doctor:
                 if not storage.exists(spec.output):
                     yield ok(f"{spec.output} is not there yet; tried in {_parent(folder)}")
                 yield from self.tried(folder, client, workers, offsets)
-        except (CurationError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - a remote file system fails in its own ways
             yield change(f"{spec.output}: {describe(error)}")
 
     def tried(

@@ -143,7 +143,7 @@ def look(peer: str, output: str) -> Facts:
         memory_bytes=memory_bytes(),
         shm=space("/dev/shm"),  # noqa: S108 - looked at, not written to
         scratch=space(tempfile.gettempdir()),
-        output=space(str(storage.nearest(storage.filesystem(output)[1]))) if storage.is_local(output) else None,
+        output=_space_of(output),
         limits={name: resource.getrlimit(number) for name, number in _LIMITS.items()},
         versions=versions(),
         driver=driver,
@@ -210,6 +210,14 @@ def space(path: str) -> Space | None:
         return None
     inodes = about.f_favail if about.f_files else None
     return Space(path, about.f_blocks * about.f_frsize, about.f_bavail * about.f_frsize, inodes)
+
+
+def _space_of(output: str) -> Space | None:
+    """The file system that a run directory lies on or will; None when it is not local, or nothing here can open it."""
+    try:
+        return space(str(storage.nearest(storage.filesystem(output)[1]))) if storage.is_local(output) else None
+    except CurationError:
+        return None
 
 
 def memory_bytes(own: str | None = None, groups: Path = _CGROUPS) -> int:
