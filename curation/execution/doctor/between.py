@@ -88,12 +88,12 @@ def exchange(folder: str, name: str, names: Sequence[str], timeout_s: float) -> 
     A folder of a disk must be there: who does not see it does not share that disk, and shall leave nothing on its own.
     """
     looked_at = time.time()
-    if storage.is_local(folder) and not _appears(Path(folder), timeout_s):
-        return Exchange(looked_at, problem=f"{folder}, which the client has just made, is not there. {SHARE_IT}")
     seen_at: dict[str, float] = {}
     wrong: set[str] = set()
     _look_for(folder, names, seen_at, wrong)
     time.sleep(_LEAD_S)
+    if storage.is_local(folder) and not _appears(Path(folder), timeout_s):
+        return Exchange(looked_at, problem=f"{folder}, which the client has just made, is not there. {SHARE_IT}")
     try:
         storage.write_bytes(storage.join(folder, name), _content(name))
         written_at = time.time()

@@ -197,7 +197,7 @@ class _Doctor:
         ring = [worker for turn in turns for worker in turn if worker is not None]
         neighbours = dict(zip(ring, [*ring[1:], *ring[:1]], strict=True))
         asks = {
-            worker: _Ask(worker, between.connect_from_here, (list(dict.fromkeys([scheduler_address, other])),))
+            worker: _Ask(worker, between.connect_from_here, ([scheduler_address, *({other} - {worker})],))
             for worker, other in neighbours.items()
         }
         timeout_s = self.left_s(2 * between.CONNECT_TIMEOUT_S)
