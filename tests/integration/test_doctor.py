@@ -125,13 +125,12 @@ def test_a_worker_with_another_version_is_named(tables, start, tmp_path):
     assert re.match(r"  change: transformers is 5\S* here and 9\.9\.9 on tcp://\S+ \(\S+\)\. Start all of them", line)
 
 
-def test_a_worker_that_the_scheduler_cannot_reach_is_named(tables, start, monkeypatch):
-    monkeypatch.setattr(doctor, "_LOOK_S", 2.0)
+def test_a_worker_that_the_scheduler_cannot_reach_is_named_and_holds_up_no_other(tables, start):
     unreachable = ["--listen-address", "tcp://127.0.0.1:0", "--contact-address", "tcp://127.0.0.1:9"]
     found = examined(tables | start(({}, []), ({}, unreachable)))
-    (silent,) = to_change(found["workers"])
     (closed,) = to_change(found["connections"])
-    assert silent.startswith("tcp://127.0.0.1:9 does not answer: no answer within ")
+    assert found["workers"][0].text == "1 of 2 workers answer, on 1 node"
+    assert [title for title, findings in found.items() if to_change(findings)] == ["connections"]
     assert closed.startswith("not so the scheduler connects to tcp://127.0.0.1:9: Connection refused. Open the ports")
 
 
@@ -238,6 +237,6 @@ def test_relative_paths_are_those_of_folders_that_workers_open(tables, models):
 
 def test_what_takes_too_long_here_is_left_alone():
     never = threading.Event()
-    assert doctor.within(0.1, never.wait) == doctor.Failed("no answer within 0 s")
+    assert doctor.within(0.1, never.wait) == doctor.Failed("no answer in time")
     never.set()
     assert doctor.within(60, never.wait) is True

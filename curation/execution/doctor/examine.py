@@ -155,14 +155,16 @@ class _Doctor:
         scheduler_address, told = about["address"], about["workers"]
         spec, here, ours = self.spec, self.here, self.spec.cluster.kind != "existing"
         looks = (scheduler_address, spec.output)
-        answers = ask(client, {each: _Ask(each, facts.look, looks) for each in told}, self.left_s(_LOOK_S))
+        from_scheduler = self.from_scheduler(client, scheduler_address, list(told))
+        asks = {each: _Ask(each, facts.look, looks) for each in told if not isinstance(from_scheduler.get(each), str)}
+        answers = ask(client, asks, self.left_s(_LOOK_S))
         workers = {worker: seen for worker, seen in answers.items() if isinstance(seen, Facts)}
         scheduler = within(self.left_s(_LOOK_S), lambda: client.run_on_scheduler(facts.look_from_loop, *looks))
         seen_scheduler = scheduler if isinstance(scheduler, Facts) else None
-        yield _check("workers", _answered(answers, scheduler))
+        yield _check("workers", _answered(len(told), answers, scheduler))
         yield _check("interfaces", network.interfaces(scheduler_address, seen_scheduler, here, workers))
         if facts.host_and_port(scheduler_address)[0]:
-            yield _check("connections", self.connections(client, scheduler_address, list(told), workers))
+            yield _check("connections", self.connections(client, scheduler_address, from_scheduler, workers))
         if not workers:
             return
         offsets = self.offsets(client, workers)
@@ -186,13 +188,25 @@ class _Doctor:
         """The first and the last file of the input."""
         return list(dict.fromkeys(file.url for file in (*self.found.files[:1], *self.found.files[-1:])))
 
-    def connections(
-        self, client: "Client", scheduler_address: str, told: Sequence[str], workers: Mapping[str, Facts]
-    ) -> Iterator[Finding]:
-        """Connect from the scheduler to all workers, and from those that answer to it and to a neighbour.
+    def from_scheduler(self, client: "Client", address: str, workers: Sequence[str]) -> dict[str, float | str]:
+        """How the scheduler connects to workers; nothing where it cannot be asked, which is told with its facts.
 
-        They stand in a ring, in which neighbours are on different hosts where there are several.
+        It fetches answers over such a connection, and one that cannot be made holds up the answers of the others.
         """
+        if not facts.host_and_port(address)[0]:
+            return {}
+        timeout_s = self.left_s(2 * between.CONNECT_TIMEOUT_S)
+        tried = within(timeout_s, lambda: client.run_on_scheduler(between.connect_to, workers))
+        return {} if isinstance(tried, Failed) else dict(tried)
+
+    def connections(
+        self,
+        client: "Client",
+        scheduler_address: str,
+        from_scheduler: Mapping[str, float | str],
+        workers: Mapping[str, Facts],
+    ) -> Iterator[Finding]:
+        """Connect from workers to the scheduler and to a neighbour, on another host where there are several."""
         turns = zip_longest(*by_host(workers).values())
         ring = [worker for turn in turns for worker in turn if worker is not None]
         neighbours = dict(zip(ring, [*ring[1:], *ring[:1]], strict=True))
@@ -200,15 +214,10 @@ class _Doctor:
             worker: _Ask(worker, between.connect_from_here, ([scheduler_address, *({other} - {worker})],))
             for worker, other in neighbours.items()
         }
-        timeout_s = self.left_s(2 * between.CONNECT_TIMEOUT_S)
-        answers = ask(client, asks, timeout_s)
-        from_scheduler = within(timeout_s, lambda: client.run_on_scheduler(between.connect_to, told))
+        answers = ask(client, asks, self.left_s(2 * between.CONNECT_TIMEOUT_S))
         for worker, answer in answers.items():
             if isinstance(answer, Failed):
                 yield change(f"{worker}: {answer.reason}")
-        if isinstance(from_scheduler, Failed):
-            yield note(f"connections from the scheduler were not tried: {from_scheduler.reason}")
-            from_scheduler = {}
         hosts = {worker: seen.host for worker, seen in workers.items()}
         from_workers = {worker: tried for worker, tried in answers.items() if not isinstance(tried, Failed)}
         yield from network.connections(scheduler_address, hosts, from_scheduler, from_workers)
@@ -329,11 +338,14 @@ def _parent(folder: str) -> str:
     return folder.rpartition("/")[0]
 
 
-def _answered(answers: Mapping[str, "Facts | Failed"], scheduler: "Facts | Failed") -> Iterator[Finding]:
+def _answered(
+    num_workers: int, answers: Mapping[str, "Facts | Failed"], scheduler: "Facts | Failed"
+) -> Iterator[Finding]:
     there = {worker: each for worker, each in answers.items() if isinstance(each, Facts)}
     if there:
         hosts = by_host(there)
-        yield ok(f"{len(there):,} workers on {len(hosts):,} {'nodes' if len(hosts) > 1 else 'node'} answer")
+        nodes = "nodes" if len(hosts) > 1 else "node"
+        yield ok(f"{len(there):,} of {num_workers:,} workers answer, on {len(hosts):,} {nodes}")
     for worker, each in answers.items():
         if isinstance(each, Failed):
             yield change(
@@ -362,7 +374,7 @@ def begin(function: Callable[[], Value]) -> "Callable[[float], Value | Failed]":
 
     def wait(seconds: float) -> Value | Failed:
         thread.join(max(0.0, seconds))
-        return answer[0] if answer else Failed(f"no answer within {seconds:.0f} s")
+        return answer[0] if answer else Failed("no answer in time")
 
     return wait
 
