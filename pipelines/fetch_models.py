@@ -1,6 +1,6 @@
 """Fetch the models of a config from the hub, once; runs find them offline.
 
-python pipelines/fetch_models.py CONFIG [key=value …] [--into FOLDER] [--verify]
+python pipelines/fetch_models.py CONFIG [key=value …] [--into FOLDER] [--from FOLDER | --verify]
 """
 
 import argparse
@@ -24,7 +24,11 @@ def main() -> int:
         "overrides", nargs="*", default=[], metavar="key=value", help="settings that replace those of the config"
     )
     parser.add_argument("--into", default="", metavar="FOLDER", help="where bundles go; default: each one's `bundles`")
-    parser.add_argument("--verify", action="store_true", help="hash what is there, offline, and change nothing")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--from", dest="original", metavar="FOLDER", help="copy from this folder of bundles and ask no hub"
+    )
+    how.add_argument("--verify", action="store_true", help="hash what is there, offline, and change nothing")
     arguments = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     out, err = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
@@ -32,7 +36,7 @@ def main() -> int:
         needs = fetch.wanted(spec.read(arguments.config, arguments.overrides).classifier, arguments.into)
         if not needs:
             out.print("No classifier of this config takes its model from the hub.")
-        return verify(needs, out, err) if arguments.verify else get(needs, arguments.config, out)
+        return verify(needs, out, err) if arguments.verify else get(needs, arguments, out)
     except CurationError as error:
         err.print(str(error), style="red")
         return MISTAKE
@@ -41,11 +45,12 @@ def main() -> int:
         return STOPPED
 
 
-def get(needs: list[fetch.Wanted], config: str, out: Console) -> int:
-    """Fetch what is not there, and print how a config pins it."""
-    fetched = fetch.fetch(needs, out.print)
+def get(needs: list[fetch.Wanted], arguments: argparse.Namespace, out: Console) -> int:
+    """Fetch or copy what is not there, and print how a config pins it."""
+    original = arguments.original
+    fetched = fetch.copy(needs, original, out.print) if original else fetch.fetch(needs, out.print)
     if lines := list(fetch.pins(fetched)):
-        out.print(f"To name exactly these, write into {config}:")
+        out.print(f"To name exactly these, write into {arguments.config}:")
         out.print("\n".join(lines))
     return 0
 

@@ -1,9 +1,10 @@
 """Models from the hub into bundles, ahead of every run. Nothing else in this project asks a hub.
 
 A bundle appears under its name when it is complete: every file has the hash that the hub lists, and the scorer of this
-project reproduces what the plain library gives on the texts of its canary.
+project reproduces what the plain library gives on the texts of its canary. A copy of a bundle appears the same way.
 """
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from curation.classifiers import canary, card, hub, source
-from curation.classifiers.bundle import differences, folder_name, read_bundle, write_bundle
+from curation.classifiers.bundle import FILE_NAME, differences, folder_name, is_bundle, read_bundle, write_bundle
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.fasttext import FastText
 from curation.classifiers.measure import measure_canary
@@ -104,6 +105,32 @@ def fetch(needs: Sequence[Wanted], say: Callable[[str], None]) -> dict[Wanted, P
     return there | {need: _deliver(need, offer, say) for need, offer in offers.items()}
 
 
+def copy(needs: Sequence[Wanted], folder: str, say: Callable[[str], None]) -> dict[Wanted, Path]:
+    """The bundles that are wanted, after copying those that are not there from a folder of bundles; asks no hub.
+
+    Any number of processes may copy to one place at once: each fills a folder of its own, and the first to be done
+    gives it the name. Raises ConfigError with all mistakes that show before anything is copied, ModelError when a copy
+    is not what was fetched.
+    """
+    there: dict[Wanted, Path] = {}
+    originals: dict[Wanted, Path] = {}
+    mistakes = []
+    for need in needs:
+        try:
+            if need.folders():
+                there[need] = source.resolve(need.model, need.revision, need.bundles)
+            else:
+                originals[need] = source.resolve(need.model, need.revision, folder)
+                _check_space(need, sum(path.stat().st_size for path in originals[need].iterdir()))
+        except ModelError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError(*dict.fromkeys(mistakes))
+    for need, bundle in there.items():
+        say(f"{need.model}: is complete in {bundle}, nothing was copied")
+    return there | {need: _copy(need, original, say) for need, original in originals.items()}
+
+
 def damages(need: Wanted) -> list[str]:
     """What is wrong with the bundles that are there, a line for each file; reads all of them and asks nobody."""
     if not (folders := need.folders()):
@@ -141,14 +168,18 @@ def _offer(need: Wanted) -> hub.Repository:
     files = {name: each for name, each in top.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
     _check_kind(need, set(files), set(repository.files))
     offer = replace(repository, files=files)
-    num_bytes = sum(file.num_bytes for file in files.values())
+    _check_space(need, sum(file.num_bytes for file in files.values()))
+    return offer
+
+
+def _check_space(need: Wanted, num_bytes: int) -> None:
+    """Raise ModelError unless so much fits where the bundle goes."""
     free = storage.free_bytes(need.bundles)
     if free is not None and free < num_bytes:
         raise ModelError(
             f"Model {need.model!r}: needs {num_bytes:,} bytes, and {need.bundles} has {free:,} free. Free some space "
             "or choose another --into."
         )
-    return offer
 
 
 def _check_kind(need: Wanted, chosen: set[str], listed: set[str]) -> None:
@@ -172,8 +203,7 @@ def _check_kind(need: Wanted, chosen: set[str], listed: set[str]) -> None:
 def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) -> Path:
     """Download, verify, measure the canary, and only then give the bundle its name."""
     target = storage.local_path(need.bundles) / folder_name(need.model, offer.revision)
-    for leftover in target.parent.glob(f".{target.name}.*{storage.SCRATCH}"):
-        say(f"{leftover}: is left over from a fetch that was killed, if none runs now; delete it")
+    _say_leftovers(target, say)
     num_bytes = sum(file.num_bytes for file in offer.files.values())
     say(f"{need.model}: fetching {len(offer.files)} files, {num_bytes:,} bytes, at {offer.revision}")
     with _appearing(target) as scratch:
@@ -188,16 +218,44 @@ def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) ->
     return target
 
 
+def _copy(need: Wanted, original: Path, say: Callable[[str], None]) -> Path:
+    """Copy a bundle, read the copy again, and only then give it its name."""
+    target = storage.local_path(need.bundles) / original.name
+    _say_leftovers(target, say)
+    with _appearing(target) as scratch:
+        for name in (*read_bundle(original).files, FILE_NAME):
+            shutil.copyfile(original / name, scratch / name)
+        if wrong := differences(scratch):
+            raise ModelError(
+                f"Model {need.model!r}: the copy of {original} to {target.parent} is not what was fetched: "
+                f"{'; '.join(wrong)}. Nothing of it was kept. Run this again; if it happens again, check that disk."
+            )
+    say(f"{need.model}: copied into {target}")
+    return target
+
+
+def _say_leftovers(target: Path, say: Callable[[str], None]) -> None:
+    for leftover in target.parent.glob(f".{target.name}.*{storage.SCRATCH}"):
+        say(f"{leftover}: is left over from a command that was killed, if none runs now; delete it")
+
+
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """A folder to fill, which gets its name when the block ends, and vanishes when it raises."""
+    """A folder to fill, which gets its name when the block ends, and vanishes when it raises.
+
+    It also vanishes when another process has given its own that name meanwhile: both hold the same.
+    """
     scratch = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{storage.SCRATCH}")
     try:
         scratch.mkdir(parents=True)
         yield scratch
         for path in (*scratch.iterdir(), scratch):
             _sync(path)
-        scratch.rename(target)
+        try:
+            scratch.rename(target)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST} or not is_bundle(target):
+                raise
         _sync(target.parent)
     except OSError as error:
         raise ModelError(

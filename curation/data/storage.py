@@ -178,7 +178,7 @@ def why_not_writable(url: str) -> str | None:
     fs, path = filesystem(url)
     if not isinstance(fs, LocalFileSystem):
         return None
-    place = _nearest(path)
+    place = nearest(path)
     if not place.is_dir():
         return f"{place} is a file"
     return None if os.access(place, os.W_OK | os.X_OK) else f"{place} may not be written"
@@ -189,8 +189,13 @@ def free_bytes(url: str) -> int | None:
     fs, path = filesystem(url)
     if not isinstance(fs, LocalFileSystem):
         return None
-    place = _nearest(path)
-    return shutil.disk_usage(place).free
+    return shutil.disk_usage(nearest(path)).free
+
+
+def nearest(path: str) -> Path:
+    """A path of this machine, or the first above it that is there."""
+    whole = Path(path).expanduser().absolute()
+    return next(each for each in (whole, *whole.parents) if each.exists())
 
 
 @contextlib.contextmanager
@@ -251,11 +256,6 @@ class _Timed:
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._file)
-
-
-def _nearest(path: str) -> Path:
-    """The path itself or the first above it that is there."""
-    return next(each for each in (Path(path), *Path(path).parents) if each.exists())
 
 
 def _scratch_folder(folder: Path) -> Path:

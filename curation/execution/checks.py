@@ -83,9 +83,14 @@ def output(spec: RunSpec, found: Found) -> Iterator[str]:
         yield f"output: {spec.output} cannot be made: {problem}. Choose another place."
         return
     free = storage.free_bytes(spec.output)
-    need = int(found.num_bytes * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
+    need = written_bytes(spec, found)
     if free is not None and free < need:
         yield f"output: {spec.output} has {free:,} bytes free; this run writes about {need:,}. Choose another place."
+
+
+def written_bytes(spec: RunSpec, found: Found) -> int:
+    """About what a run writes."""
+    return int(found.num_bytes * (_OUTPUT_SHARE + (1.0 if spec.documents else 0.0)))
 
 
 def _place(path: str) -> str:

@@ -320,7 +320,7 @@ def test_a_fetch_that_is_stopped_leaves_no_bundle_and_can_be_done_again(number, 
     hub.stalled.clear()
     again = call(config, hub.url)
     assert again.code == 0, again.err
-    assert ("is left over from a fetch that was killed" in again.out) == (number == signal.SIGKILL)
+    assert ("is left over from a command that was killed" in again.out) == (number == signal.SIGKILL)
     assert source.resolve(KEEP, bundles=str(tmp_path / "models")).name == f"acme--tiny-keep@{hub.newest[KEEP]}"
 
 
