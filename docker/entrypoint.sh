@@ -19,15 +19,13 @@ scheduler)
     exec dask scheduler "$@"
     ;;
 worker)
-    # As on a LocalCluster: told before any library is imported. COMPUTE_THREADS is the run's scoring.compute_threads.
-    threads=${COMPUTE_THREADS:-1}
-    parallel=$([ "$threads" -gt 1 ] && echo true || echo false)
-    export OMP_NUM_THREADS="$threads" MKL_NUM_THREADS="$threads" OPENBLAS_NUM_THREADS="$threads"
-    export RAYON_NUM_THREADS="$threads" TOKENIZERS_PARALLELISM="$parallel"
-    export MALLOC_TRIM_THRESHOLD_=268435456 MALLOC_MMAP_THRESHOLD_=33554432
+    # Told before any library is imported. COMPUTE_THREADS is the run's scoring.compute_threads.
+    eval "$(python -m curation.execution.worker "${COMPUTE_THREADS:-1}")"
+    set -- --nthreads 1 --no-dashboard --preload curation.execution.worker "$@"
+    export DASK_DISTRIBUTED__NANNY__PRELOAD='["curation.execution.worker"]' # dask cuda worker has no option for it
     case ${CURATION_DEVICE:-cpu} in
-    cpu) exec dask worker --nthreads 1 --no-dashboard --preload curation.execution.cluster "$@" ;;
-    cuda) exec dask cuda worker --nthreads 1 --no-dashboard --preload curation.execution.cluster "$@" ;;
+    cpu) exec dask worker "$@" ;;
+    cuda) exec dask cuda worker "$@" ;;
     *) echo "CURATION_DEVICE is '$CURATION_DEVICE'; write cpu or cuda." >&2 && exit 2 ;;
     esac
     ;;

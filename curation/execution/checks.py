@@ -63,7 +63,7 @@ def memory(spec: RunSpec, pinned: Sequence[Pinned]) -> Iterator[str]:
     if not sizes:
         return
     named = " and ".join(f"{name} takes {size / 1e9:.1f} GB" for name, size in sizes.items())
-    if spec.cluster.kind != "cpu":
+    if spec.cluster.settled(spec.scoring.device)[0].kind != "cpu":
         yield f"{named} in every worker process. {_FEWER}"
         return
     num_workers = spec.cluster.num_workers(spec.scoring.compute_threads)

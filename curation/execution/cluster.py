@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _REACH_S = 60
 _WAIT_S = 120
+_RMM_BYTES = 2 << 30  # a frame of text is bounded by input.partition_bytes; cuDF copies it some times
 _LOOK_EVERY_S = 1
 
 
@@ -116,6 +117,11 @@ class ClusterSpec:
             return asked
         on_gpus = self.settled(asked)[0].kind == "cuda" or (self.kind == "slurm" and self.slurm.gpus)
         return "cuda" if on_gpus else "cpu"
+
+    def with_room_for(self, frame: str) -> "ClusterSpec":
+        """The same with memory for frames of this library on every GPU that it starts a worker for."""
+        needs_room = frame == "cudf" and self.kind in {AUTO, "cuda"} and not self.rmm_bytes
+        return replace(self, rmm_bytes=_RMM_BYTES) if needs_room else self
 
     def num_workers(self, compute_threads: int) -> int:
         """The worker processes that ``cpu`` starts: by default as many as have cores for their threads."""
@@ -229,11 +235,13 @@ def _started(spec: ClusterSpec, scoring: ScoringSpec) -> "Iterator[Client]":
 
 def _cpu(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
     from distributed import LocalCluster
+    from distributed.system import MEMORY_LIMIT
 
+    num_workers = spec.num_workers(scoring.compute_threads)
     return LocalCluster(
-        n_workers=spec.num_workers(scoring.compute_threads),
+        n_workers=num_workers,
         threads_per_worker=1,
-        memory_limit=spec.memory_bytes or "auto",
+        memory_limit=spec.memory_bytes or MEMORY_LIMIT // num_workers,
         dashboard_address=":0",  # two runs on one machine must not quarrel about a port
         local_directory=scratch,
         preload=[PRELOAD],

@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -47,6 +47,7 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     or files that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
+    plan = _anywhere(plan)
     storage.sweep_scratch(plan.layout.root)
     with RunLog(plan.layout) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
         log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
@@ -54,6 +55,12 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
             code = _carry_out(plan, client, console, log, stopping, prune=prune)
         log.event("end", exit_code=code)
         return code
+
+
+def _anywhere(plan: Plan) -> Plan:
+    """The same plan for processes that work in other folders: a local output has a path from the root."""
+    output = storage.url_of(*storage.filesystem(plan.spec.output))
+    return replace(plan, spec=replace(plan.spec, output=output), asked=replace(plan.asked, output=output))
 
 
 def _prune(plan: Plan, console: Console) -> None:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from curation.execution.walltime import Walltime
@@ -17,6 +18,7 @@ PRELOAD = __name__
 ALLOWED_FAILURES = 2
 """After so many deaths of its worker a task is suspected: the third worker that dies under it gives up on it."""
 
+_LEAVE = (signal.SIGTERM, signal.SIGUSR1)
 _LOOK_EVERY_S = 0.2
 # Dask's default gives every freed block back to the system, which costs an encoder a fifth of its speed and more.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
@@ -42,29 +44,39 @@ def worker_environ(compute_threads: int) -> dict[str, str]:
 def dask_setup(server: "Worker | Scheduler | Nanny") -> None:
     """Take signals as a run wants them; called by Dask when a process of its own starts.
 
-    A worker that gets SIGTERM or SIGUSR1, or whose Slurm job ends soon, ends what it is doing and leaves. Ctrl-C
-    reaches a whole process group, and SIGTERM all processes of a job: schedulers and nannies leave it to the driver,
-    which drains and then ends them. What a task raises is told once by the driver, and a connection that breaks when
-    the cluster ends is no news.
+    A worker that gets SIGTERM or SIGUSR1, or whose Slurm job ends soon, ends what it is doing and leaves; a nanny
+    passes them on. Ctrl-C reaches a whole process group, and SIGTERM all processes of a Slurm job: a scheduler of its own
+    leaves both to the driver, which drains. What a task raises is told once by the driver, and a connection that
+    breaks when the cluster ends is no news.
     """
-    from distributed import Worker
+    from distributed import Nanny, Worker
 
     for handler in logging.getLogger("distributed").handlers:
         handler.addFilter(_is_news)
-    if not isinstance(server, Worker):
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_IGN)
-        return
     loop = asyncio.get_running_loop()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        loop.add_signal_handler(number, lambda: _begin(_leave(server)))
-    if walltime.left_s < float("inf"):
-        _begin(_leave_in_time(server))
+    if isinstance(server, Worker):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in _LEAVE:
+            loop.add_signal_handler(number, _begin, _leave, server)
+        if walltime.left_s < float("inf"):
+            _begin(_leave_in_time, server)
+    elif isinstance(server, Nanny):
+        for number in _LEAVE:
+            loop.add_signal_handler(number, _begin, _pass_on, server, number)
+    else:
+        for number in _LEAVE:
+            signal.signal(number, signal.SIG_IGN)
 
 
-def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
-    _tasks.add(asyncio.get_running_loop().create_task(coroutine))
+def _begin(action: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+    _tasks.add(asyncio.get_running_loop().create_task(action(*arguments)))
+
+
+async def _pass_on(nanny: "Nanny", number: int) -> None:
+    if nanny.pid is None:
+        await nanny.close(reason="it was asked to leave")
+    else:
+        os.kill(nanny.pid, number)
 
 
 async def _leave_in_time(worker: "Worker") -> None:
@@ -77,6 +89,8 @@ async def _leave(worker: "Worker") -> None:
     """Begin nothing more, end what runs, and give back what was not begun: no work is lost and no task suspected."""
     from distributed.core import Status
 
+    if worker.status not in {Status.running, Status.paused}:
+        return
     worker.status = Status.paused
     while worker.state.executing:
         await asyncio.sleep(_LOOK_EVERY_S)
@@ -85,3 +99,7 @@ async def _leave(worker: "Worker") -> None:
 
 def _is_news(record: logging.LogRecord) -> bool:
     return record.exc_info is None and not record.getMessage().startswith("Compute Failed")
+
+
+if __name__ == "__main__":  # for shells: eval "$(python -m curation.execution.worker COMPUTE_THREADS)"
+    sys.stdout.writelines(f"export {key}={value}\n" for key, value in worker_environ(int(sys.argv[1])).items())

@@ -74,7 +74,7 @@ def examine(spec: RunSpec) -> Iterator[Check]:
     yield doctor.plan()
     if "SLURM_JOB_ID" in os.environ:
         yield _check("job", resources.job(os.environ, *_asked(spec), time.time()))
-    problem = "; ".join(spec.cluster.mistakes())
+    problem = "; ".join(spec.cluster.mistakes(spec.scoring.device))
     try:
         if not problem:
             with _connected(spec) as client:
@@ -95,7 +95,7 @@ def _check(title: str, findings: Iterator[Finding]) -> Check:
 def _connected(spec: RunSpec) -> "Iterator[Client]":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of versions that differ, which are judged here
-        with connect(spec.cluster, spec.scoring.compute_threads) as client:
+        with connect(spec.cluster, spec.scoring) as client:
             yield client
 
 
@@ -135,7 +135,7 @@ class _Doctor:
             yield note(f"the plan could not be made: {planned.reason}. `run_ensemble.py … --plan` takes its time.")
             return
         told = {f"classifier.{name}: {problem}" for name, (_, problem) in own.items()}
-        told |= set(spec.cluster.mistakes())
+        told |= set(spec.cluster.mistakes(spec.scoring.device))
         yield from (change(mistake) for mistake in planned if mistake not in told)
 
     def this_machine(self, problem: str) -> Iterator[Check]:
@@ -179,7 +179,7 @@ class _Doctor:
         yield _check("temporary files", resources.places(workers, spec.input.shard_bytes, is_remote=is_remote))
         yield _check("versions", software.versions(here, seen_scheduler, workers))
         slow = self.slow_answers(client, workers)
-        yield _check("GPUs", software.gpus(workers, slow["torch"], spec.scoring.device))
+        yield _check("GPUs", software.gpus(workers, slow["torch"], spec.cluster.device(spec.scoring.device)))
         yield Check("models", (*software.models(self.own_models, slow["models"]), *software.offline(workers)))
         yield _check("input", files.inputs(self.urls, slow["input"]))
 
@@ -311,7 +311,7 @@ class _Doctor:
 
 def _asked(spec: RunSpec) -> tuple[int, int]:
     """The cores and the bytes that a config asks of this machine; 0 where it asks for none or for a share."""
-    if spec.cluster.kind != "cpu":
+    if spec.cluster.settled(spec.scoring.device)[0].kind != "cpu":
         return 0, 0
     num_workers = spec.cluster.num_workers(spec.scoring.compute_threads)
     return num_workers * spec.scoring.compute_threads, num_workers * spec.cluster.memory_bytes
