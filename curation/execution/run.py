@@ -81,9 +81,11 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     or files that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
-    storage.sweep_scratch(plan.layout.root)
+    if num_swept := storage.sweep_scratch(plan.layout.root):
+        console.print(f"swept: {num_swept:,} scratch files of a run that did not end", highlight=False)
     with RunLog(plan.layout) as log, stop_on_signals() as stopping:
-        log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
+        num_tasks = len(plan.missing.tasks)
+        log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=num_tasks, swept=num_swept)
         with connect(plan.spec.cluster, plan.spec.scoring.compute_threads) as client:
             code = _carry_out(plan, client, console, log, stopping, prune=prune)
         log.event("end", exit_code=code)
