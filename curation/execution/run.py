@@ -82,7 +82,7 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
     if num_swept := storage.sweep_scratch(plan.layout.root):
-        console.print(f"swept: {num_swept:,} scratch files of a run that did not end", highlight=False)
+        console.print(f"swept: {num_swept:,} scratch files that no run writes any more", highlight=False)
     with RunLog(plan.layout) as log, stop_on_signals() as stopping:
         num_tasks = len(plan.missing.tasks)
         log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=num_tasks, swept=num_swept)
