@@ -27,14 +27,13 @@ from curation.core.stopwatch import spent
 SCRATCH = ".scratch"
 """The folder that scratch files lie in, and the ending of their names."""
 
+PEEK_BYTES = 1 << 18
+"""What is fetched at a time of a remote file of which little is wanted, such as its footer."""
+
 _BLOCK_BYTES = 1 << 22
-_KEPT_BLOCKS = 16
-# The columns of a Parquet file are read in turns; a store's own read-ahead would fetch much for each turn, and drop it.
-_REMOTE_READING = {
-    "block_size": _BLOCK_BYTES,
-    "cache_type": "blockcache",
-    "cache_options": {"maxblocks": _KEPT_BLOCKS},
-}
+# Blocks, because a store's own read-ahead fetches tens of megabytes beyond a shard; several, because the columns of a
+# Parquet file are read in turns.
+_REMOTE_READING = {"cache_type": "blockcache", "cache_options": {"maxblocks": 16}}
 _ONE_PUT = {"chunksize": 5 << 29}  # of s3fs: parts from twice that on, 5 GiB, which is the most that one PUT can hold
 _STORES = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google")
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -122,10 +121,13 @@ def exists(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[BinaryIO]:
-    """A file to read bytes from. Raises ShardError when it cannot be opened; later errors stay what they are."""
+def opened(url: str, block_bytes: int = _BLOCK_BYTES) -> Iterator[BinaryIO]:
+    """A file to read bytes from, of which a store is asked for `block_bytes` at a time.
+
+    Raises ShardError when it cannot be opened; later errors stay what they are.
+    """
     fs, path = filesystem(url)
-    options = {} if isinstance(fs, LocalFileSystem) else _REMOTE_READING
+    options = {} if isinstance(fs, LocalFileSystem) else _REMOTE_READING | {"block_size": block_bytes}
     with explaining(url, "opened"):
         file = fs.open(path, "rb", **options)
     with file:

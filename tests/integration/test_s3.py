@@ -239,7 +239,9 @@ def test_a_parquet_file_whose_columns_are_read_in_turns_is_fetched_once(place, s
         pq.write_table(pa.Table.from_pylist(rows), file, compression="none", use_dictionary=False)
     reading = InputSpec((f"{place}/input",))
     found = find(reading)
+    store.requests.clear()
     (shard,) = split_all(found.files, reading).shards
+    assert sum(num_bytes for *_, num_bytes, _ in store.requests) <= 2 * storage.PEEK_BYTES
     store.requests.clear()
     assert sum(len(partition.frame) for partition in read(shard, reading)) == 10_000
     assert sum(num_bytes for *_, num_bytes, _ in store.requests) < 1.2 * found.num_bytes
