@@ -33,8 +33,10 @@ def hash_shard(shard: Shard) -> str:
 
     Raises ShardError when the file cannot be read, or no longer has the shard's boundaries.
     """
-    with storage.opened(shard.url) as file, storage.explaining(shard.url, "read"):
-        if shard.format == "parquet":
+    is_parquet = shard.format == "parquet"
+    reading = {"block_bytes": storage.PEEK_BYTES} if is_parquet else {}
+    with storage.opened(shard.url, **reading) as file, storage.explaining(shard.url, "read"):
+        if is_parquet:
             return parquet.footer_hash(file, shard.url)
         digest = xxhash.xxh3_128()
         for block in jsonl.byte_range(file, shard.url, shard.start, shard.stop):

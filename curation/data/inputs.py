@@ -13,6 +13,7 @@ from typing import Any, Literal
 from fsspec.implementations.local import LocalFileSystem
 
 from curation.core import frames
+from curation.core.errors import CurationError
 from curation.data import storage
 
 Format = Literal["parquet", "jsonl"]
@@ -160,7 +161,7 @@ def find(spec: InputSpec) -> Found:
         try:
             entries, named = _entries(place)
         except Exception as error:  # noqa: BLE001 - a remote file system fails in its own ways
-            mistakes.append(f"[input] path: {place!r} cannot be listed: {_reason(error)}.")
+            mistakes.append(f"[input] path: {storage.redacted(place)!r} cannot be listed: {_why(place, error)}.")
             continue
         so_far = len(files) + len(mistakes)
         for entry in entries:
@@ -177,6 +178,11 @@ def find(spec: InputSpec) -> Found:
             mistakes.append(f"[input] path: {place!r} holds no file to read; the kinds are {kinds}.")
     files.sort(key=lambda file: (file.relative, file.url))
     return Found(tuple(files), tuple(sorted(ignored)), (*mistakes, *_collisions(files)))
+
+
+def _why(place: str, error: Exception) -> str:
+    says_all = isinstance(error, FileNotFoundError | CurationError)
+    return _reason(error) if says_all else storage.why(place, error)
 
 
 def _reason(error: Exception) -> str:

@@ -24,12 +24,12 @@ _TAIL_BYTES = 8
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[tuple[pq.ParquetFile, str]]:
-    """A Parquet file whose columns are streamed, and the xxh3 of its footer.
+def opened(url: str, **reading: int) -> Iterator[tuple[pq.ParquetFile, str]]:
+    """A Parquet file whose columns are streamed, and the xxh3 of its footer. For `reading` see `storage.opened`.
 
     Raises ShardError when the file cannot be opened, or has no footer that can be read.
     """
-    with storage.opened(url) as file:
+    with storage.opened(url, **reading) as file:
         digest = footer_hash(file, url)
         try:
             parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)

@@ -100,7 +100,7 @@ _SCHEMA = pa.schema(
 
 
 def _split_parquet(file: InputFile, spec: InputSpec) -> Split:
-    with parquet.opened(file.url) as (opened, _):
+    with parquet.opened(file.url, block_bytes=storage.PEEK_BYTES) as (opened, _):
         footer = opened.metadata
         mistakes = parquet.mistakes(opened.schema_arrow, spec)
     # The sizes of single columns would be nearer, but pyarrow aborts the process when it meets a damaged one.
@@ -141,7 +141,7 @@ def _split_lines(file: InputFile, spec: InputSpec) -> list[Shard]:
     whole = _whole(file)
     if file.compression or file.num_bytes <= spec.shard_bytes:
         return [whole]
-    with storage.opened(file.url) as opened:
+    with storage.opened(file.url, storage.PEEK_BYTES) as opened:
         targets = range(spec.shard_bytes, file.num_bytes, spec.shard_bytes)
         inner = {_line_start(opened, target, file.num_bytes) for target in targets}
     cuts = sorted(inner | {0, file.num_bytes})

@@ -29,6 +29,7 @@ Report = Callable[[str], object]
 
 _KEY = b"curation"
 _BUFFER_BYTES = 1 << 20
+_END_BYTES = 1 << 16  # holds almost every footer
 _warn = logging.getLogger("curation").warning
 
 
@@ -91,18 +92,22 @@ def read_record(url: str, report: Report = _warn) -> Record | None:
     A damaged file counts as absent, and `report` is called with a sentence about it. Raises ShardError when the file
     is of a newer format or the disk fails.
     """
-    fs, path = storage.filesystem(url)
-    with storage.explaining(url, "read"):
-        try:
-            with fs.open(path, "rb") as file:
-                return _record(pq.read_metadata(file), url)
-        except FileNotFoundError:
-            return None
-        except (ValueError, OSError, pa.ArrowException) as error:
-            if getattr(error, "errno", None):
-                raise
-            report(f"{url}: is damaged and counts as absent: {error}")
-            return None
+    if (end := _end(url)) is None:
+        return None
+    try:
+        return _record(pq.read_metadata(pa.BufferReader(end)), url)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        report(f"{url}: is damaged and counts as absent: {error}")
+        return None
+
+
+def _end(url: str) -> bytes | None:
+    """The end of a Parquet file, which holds its footer."""
+    end = storage.read_end(url, _END_BYTES)
+    if end is None or len(end) < _END_BYTES:
+        return end
+    footer_bytes = int.from_bytes(end[-8:-4], "little") + 8
+    return end if footer_bytes <= len(end) else storage.read_end(url, footer_bytes)
 
 
 def read_columns(url: str, columns: Sequence[str] | None = None) -> pa.Table:

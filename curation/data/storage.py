@@ -2,13 +2,15 @@
 
 A local file is written under a scratch name, synced and renamed; a remote one is put in one request. Scratch files lie
 in the nearest `.scratch` folder above the target (`sweep_scratch` makes one in a run's directory, and empties it), or
-beside the target where there is none.
+beside the target where there is none. What will be put elsewhere waits in a file without a name, which dies with its
+process.
 """
 
 import contextlib
 import errno
 import os
 import posixpath
+import re
 import secrets
 import shutil
 import tempfile
@@ -25,6 +27,21 @@ from curation.core.stopwatch import spent
 SCRATCH = ".scratch"
 """The folder that scratch files lie in, and the ending of their names."""
 
+PEEK_BYTES = 1 << 18
+"""What is fetched at a time of a remote file of which little is wanted, such as its footer."""
+
+_BLOCK_BYTES = 1 << 22
+# Blocks, because a store's own read-ahead fetches tens of megabytes beyond a shard; several, because the columns of a
+# Parquet file are read in turns.
+_REMOTE_READING = {"cache_type": "blockcache", "cache_options": {"maxblocks": 16}}
+_ONE_PUT = {"chunksize": 5 << 29}  # of s3fs: parts from twice that on, 5 GiB, which is the most that one PUT can hold
+_STORES = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google")
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_CREDENTIALS = re.compile(
+    r"(?<=://)[^/@:\s]*:(?!\d+(?:/|$))[^@\s]*(?=@)"  # user:secret@, and no host:port
+    r"|(?<=[?&])[^=&\s]*(?:sig|signature|token|secret|password)=[^&\s]*",
+    re.IGNORECASE,
+)
 _EMBEDDED = "embedded:"
 _PACKAGE = Path(__file__).parent.parent
 _ADVICE = {
@@ -54,13 +71,18 @@ def resolve(url: str) -> str:
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a URL, and the path on it. What names no protocol is local, whatever its characters.
 
-    What the filesystem knew of listings is forgotten: other processes write too. Raises ConfigError when the protocol
-    is unknown or its package is not installed.
+    What the filesystem knew of listings is forgotten: other processes write too. Raises ConfigError when the URL holds
+    credentials, which would be kept and printed with it, or when the protocol is unknown or its package not installed.
     """
     url = resolve(url).removeprefix("file://")
     protocol, separator, _ = url.partition("://")
     if not separator:
         return LocalFileSystem(), str(Path(url).expanduser().absolute())
+    if (shown := redacted(url)) != url:
+        raise ConfigError(
+            f"{shown}: holds credentials, and would be kept in config.json and printed. Leave them out, and give them "
+            "through the environment or a profile."
+        )
     try:
         fs, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
@@ -69,6 +91,11 @@ def filesystem(url: str) -> tuple[Any, str]:
         ) from None
     fs.invalidate_cache()
     return fs, path
+
+
+def redacted(text: str) -> str:
+    """`text` with the credentials that a URL in it holds as "…"."""
+    return _CREDENTIALS.sub("…", text)
 
 
 def is_local(url: str) -> bool:
@@ -87,17 +114,22 @@ def join(url: str, *parts: str) -> str:
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file or a folder."""
+    """Whether there is a file or a folder. Raises ShardError when that cannot be known."""
     fs, path = filesystem(url)
-    return bool(fs.exists(path))
+    with explaining(url, "looked for"):
+        return bool(fs.exists(path))
 
 
 @contextlib.contextmanager
-def opened(url: str) -> Iterator[BinaryIO]:
-    """A file to read bytes from. Raises ShardError when it cannot be opened; later errors stay what they are."""
+def opened(url: str, block_bytes: int = _BLOCK_BYTES) -> Iterator[BinaryIO]:
+    """A file to read bytes from, of which a store is asked for `block_bytes` at a time.
+
+    Raises ShardError when it cannot be opened; later errors stay what they are.
+    """
     fs, path = filesystem(url)
+    options = {} if isinstance(fs, LocalFileSystem) else _REMOTE_READING | {"block_size": block_bytes}
     with explaining(url, "opened"):
-        file = fs.open(path, "rb")
+        file = fs.open(path, "rb", **options)
     with file:
         yield cast("BinaryIO", _Timed(file))
 
@@ -108,6 +140,16 @@ def read_bytes(url: str) -> bytes:
         return file.read()
 
 
+def read_end(url: str, num_bytes: int) -> bytes | None:
+    """The last bytes of a file, in one request; all of a shorter one, None when there is none. Raises ShardError."""
+    fs, path = filesystem(url)
+    with explaining(url, "read"):
+        try:
+            return cast("bytes", fs.cat_file(path, start=-num_bytes))
+        except FileNotFoundError:
+            return None
+
+
 def write_bytes(url: str, data: bytes) -> None:
     """Put `data` under its final name, whole or not at all. Raises ShardError."""
     fs, path = filesystem(url)
@@ -116,16 +158,71 @@ def write_bytes(url: str, data: bytes) -> None:
             file.write(data)
         return
     with explaining(url, "written"):
-        fs.pipe_file(path, data)
+        fs.pipe_file(path, data, **_put_options(fs))
+
+
+def create_bytes(url: str, data: bytes) -> bool:
+    """Write a file that must not be there yet, whole; False when it is. Raises ShardError.
+
+    Of several who try at once one succeeds: on this machine and on network file systems by a hard link, where there are
+    none by exclusive creation; on S3 by a conditional PUT. A store without any of that lets the last one succeed.
+    """
+    fs, path = filesystem(url)
+    with explaining(url, "written"):
+        if isinstance(fs, LocalFileSystem):
+            return _create_local(fs, path, data)
+        if fs.exists(path):  # a store that does not know the condition would replace it
+            return False
+        try:
+            fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            fs.pipe_file(path, data)
+    return True
+
+
+def replace_bytes(url: str, former: bytes, data: bytes) -> bool:
+    """Write a file in the place of one that holds `former`; False when it holds that no more. Raises ShardError.
+
+    Of several who try at once one succeeds, as in `create_bytes`.
+    """
+    fs, path = filesystem(url)
+    with explaining(url, "replaced"):
+        if isinstance(fs, LocalFileSystem):
+            return _replace_local(fs, path, former, data)
+        try:
+            tag = fs.info(path).get("ETag")
+            if fs.cat_file(path) != former:
+                return False
+            if not (tag and _is_s3(fs)):
+                fs.rm_file(path)
+                return create_bytes(url, data)
+            fs.pipe_file(path, data, IfMatch=tag)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            if not fs.exists(path) or fs.cat_file(path) != former:
+                return False
+            raise
+    return True
 
 
 def append_bytes(url: str, data: bytes) -> None:
-    """Add `data` to the end of a file on this machine that one process alone writes. Raises ShardError."""
+    """Add `data`, all or nothing, to the end of a file on this machine that one process writes. Raises ShardError."""
     path = Path(filesystem(url)[1])
     with explaining(url, "written"):
         _make_folder(path.parent)
-        with path.open("ab") as file:
-            file.write(data)
+        with path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except OSError:
+                file.truncate(size)
+                raise
 
 
 @contextlib.contextmanager
@@ -153,9 +250,13 @@ def remove(url: str) -> None:
 
 
 def list_files(url: str) -> list[str]:
-    """The files anywhere below a folder, relative to it and sorted, but for scratch files; none without a folder."""
+    """The files anywhere below a folder, relative to it and sorted, but for scratch files; none without a folder.
+
+    Raises ShardError when the folder cannot be listed.
+    """
     fs, path = filesystem(url)
-    names = (posixpath.relpath(name, path) for name in fs.find(path))
+    with explaining(url, "listed"):
+        names = [posixpath.relpath(name, path) for name in fs.find(path)]
     return sorted(name for name in names if not name.endswith(SCRATCH))
 
 
@@ -167,7 +268,7 @@ def sweep_scratch(root: str) -> int:
     folder = Path(path, SCRATCH)
     with explaining(str(folder), "emptied"):
         _make_folder(folder)
-        leftovers = list(folder.glob(f"*{SCRATCH}"))
+        leftovers = [*folder.glob(f"*{SCRATCH}"), *folder.parent.glob(f".*{SCRATCH}")]
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
     return len(leftovers)
@@ -200,22 +301,41 @@ def nearest(path: str) -> Path:
 
 @contextlib.contextmanager
 def explaining(url: str, verb: str) -> Iterator[None]:
-    """Turn an OSError of the block into a ShardError that names the file and says what to do."""
+    """Turn an error of a disk or a store in the block into a ShardError that names the file and says what to do."""
     try:
         yield
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "Check the path")
-        reason = error.strerror or str(error) or type(error).__name__
-        raise ShardError(f"{url}: cannot be {verb}: {reason}. {advice}, then start the same command again.") from error
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _STORES:
+            raise
+        what = f"{url}: cannot be {verb}: {why(url, error)}, then start the same command again."
+        raise ShardError(what) from error
+
+
+def why(url: str, error: Exception) -> str:
+    """What an error of a disk or a store says, without credentials, and what to do about it."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{redacted(reason).rstrip('.')}. {_advice(url, error)}"
+
+
+def _advice(url: str, error: Exception) -> str:
+    if "://" not in url.removeprefix("file://"):
+        return _ADVICE.get(getattr(error, "errno", None) or 0, "Check the path")
+    if isinstance(error, FileNotFoundError | ConfigError):
+        return "Check the path"
+    if isinstance(error, PermissionError) or re.search("Credential|Profile|Token", type(error).__name__):
+        return "Check the credentials that the environment or a profile gives here and to every worker"
+    return "Check the endpoint and the network"
 
 
 @contextlib.contextmanager
 def _scratch_file(fs: Any, path: str) -> Iterator[BinaryIO]:
-    """A file for what will lie at `path`: on the same disk, or on any if that is remote. It is gone after the block."""
-    folder = Path(tempfile.gettempdir())
-    if isinstance(fs, LocalFileSystem):
-        _make_folder(Path(path).parent)
-        folder = _scratch_folder(Path(path).parent)
+    """A file for what will lie at `path`: on the same disk, or nameless if that is remote; gone after the block."""
+    if not isinstance(fs, LocalFileSystem):
+        with tempfile.TemporaryFile() as nameless:
+            yield cast("BinaryIO", nameless)
+        return
+    _make_folder(Path(path).parent)
+    folder = _scratch_folder(Path(path).parent)
     scratch = folder / f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}"
     file = scratch.open("xb")
     try:
@@ -228,11 +348,60 @@ def _scratch_file(fs: Any, path: str) -> Iterator[BinaryIO]:
 
 def _commit(fs: Any, file: BinaryIO, path: str) -> None:
     if not isinstance(fs, LocalFileSystem):
-        fs.put_file(file.name, path)
+        file.seek(0)  # where /dev/fd opens the same file description once more, it begins where this one stands
+        fs.put_file(f"/dev/fd/{file.fileno()}", path, **_put_options(fs))
         return
     os.fsync(file.fileno())
     Path(file.name).replace(path)
     _sync_folder(Path(path).parent)
+
+
+def _is_s3(fs: Any) -> bool:
+    return "s3" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
+
+
+def _put_options(fs: Any) -> dict[str, int]:
+    return _ONE_PUT if _is_s3(fs) else {}
+
+
+def _create_local(fs: Any, path: str, data: bytes) -> bool:
+    with _scratch_file(fs, path) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            return (
+                os.fstat(file.fileno()).st_nlink > 1
+            )  # NFS may lose the answer to a link that was made, and ask again
+        except FileNotFoundError:
+            return False  # who holds the file has swept the scratch files
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            try:
+                with Path(path).open("xb") as exclusive:
+                    exclusive.write(data)
+            except FileExistsError:
+                return False
+    return True
+
+
+def _replace_local(fs: Any, path: str, former: bytes, data: bytes) -> bool:
+    aside = Path(path).with_name(f".{os.getpid()}-{secrets.token_hex(8)}{SCRATCH}")
+    try:
+        Path(path).rename(aside)
+    except FileNotFoundError:
+        return False
+    try:
+        found = aside.read_bytes()
+        if found != former:
+            _create_local(fs, path, found)
+            return False
+    finally:
+        aside.unlink()
+    return _create_local(fs, path, data)
 
 
 class _Timed:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from curation.data import storage
 from curation.data.layout import Layout
 from curation.data.shards import Shard
 from curation.data.sidecar import read_record
@@ -41,14 +42,23 @@ class Audit:
 
 
 def read_records(layout: Layout, shards: Iterable[Shard], pinned: Sequence[Pinned]) -> list[ShardRecords]:
-    """The records that lie in a run directory for these shards and classifiers, in the order of the shards."""
+    """The records that lie in a run directory for these shards and classifiers, in the order of the shards.
+
+    Folders are listed first: an object store would be asked for every file that is not there.
+    """
+    folders = ["rows", "quarantine", *(f"scores/{each.folder}" for each in pinned)]
+    urls = [storage.join(layout.root, folder) for folder in folders]
+    there = {storage.join(url, name) for url in urls for name in storage.list_files(url)}
+
+    def record(url: str) -> Mapping[str, Any] | None:
+        return read_record(url) if url in there else None
 
     def records(shard: Shard) -> ShardRecords:
         return ShardRecords(
             shard,
-            read_record(layout.rows(shard.name)),
-            read_record(layout.quarantine(shard.name)),
-            {each.name: read_record(layout.scores(each.folder, shard.name)) for each in pinned},
+            record(layout.rows(shard.name)),
+            record(layout.quarantine(shard.name)),
+            {each.name: record(layout.scores(each.folder, shard.name)) for each in pinned},
         )
 
     with ThreadPoolExecutor(READ_THREADS) as threads:

@@ -48,9 +48,11 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
     plan = _anywhere(plan)
-    storage.sweep_scratch(plan.layout.root)
+    if num_swept := storage.sweep_scratch(plan.layout.root):
+        console.print(f"swept: {num_swept:,} scratch files that no run writes any more", highlight=False)
     with RunLog(plan.layout) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
-        log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=len(plan.missing.tasks))
+        num_tasks = len(plan.missing.tasks)
+        log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=num_tasks, swept=num_swept)
         with connect(plan.asked.cluster, plan.asked.scoring, stopping) as client:
             code = _carry_out(plan, client, console, log, stopping, prune=prune)
         log.event("end", exit_code=code)

@@ -1,5 +1,6 @@
 """curation.execution.lock: one writer at a time, and the dead do not hold."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import threading
 import time
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from curation.core.errors import ClusterError
 from curation.execution import lock
@@ -26,6 +28,15 @@ def read(path):
 
 def hold(path):
     return lock.hold(str(path))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Beats of ten milliseconds."""
+    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+
+
+ELSEWHERE = {"host": "elsewhere", "machine": "another"}
 
 
 def left_by_another(path, **facts):
@@ -60,22 +71,68 @@ def test_a_process_number_that_was_given_again_does_not_hold(path):
         assert read(path)["process_start"] != 1.0
 
 
-@pytest.mark.parametrize(("silent_s", "refused"), [(lock.STALE_AFTER_S - 20, True), (lock.STALE_AFTER_S + 1, False)])
-def test_a_holder_on_another_host_holds_as_long_as_its_heart_beats(path, silent_s, refused):
-    left_by_another(path, host="elsewhere", beat=time.time() - silent_s)
-    if refused:
-        with pytest.raises(ClusterError, match="on elsewhere is writing"):
-            hold(path).__enter__()
-    else:
-        with hold(path):
-            pass
+def test_a_holder_on_another_host_that_has_beaten_in_the_last_minute_holds(path):
+    left_by_another(path, **ELSEWHERE, beat=time.time() - lock.STALE_AFTER_S + 20)
+    with pytest.raises(ClusterError, match="on elsewhere is writing"):
+        hold(path).__enter__()
 
 
-def test_a_lock_that_was_cut_short_does_not_hold(path):
-    left_by_another(path)
-    path.write_text('{"host": "els')
+@pytest.mark.parametrize("ago_s", [lock.STALE_AFTER_S + 1, -lock.STALE_AFTER_S - 1, 1e9], ids=str)
+@pytest.mark.usefixtures("quick")
+def test_a_holder_on_another_host_that_has_not_and_does_not_is_dead(path, ago_s):
+    left_by_another(path, **ELSEWHERE, beat=time.time() - ago_s)
     with hold(path):
-        pass
+        assert read(path)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("skew_s", [-3600, 3600])
+@pytest.mark.usefixtures("quick")
+def test_a_holder_with_a_wrong_clock_holds_as_long_as_its_heart_beats(path, monkeypatch, skew_s):
+    left_by_another(path, **ELSEWHERE, beat=time.time() + skew_s)
+    beats = (read(path) | {"beat": time.time() + skew_s + number} for number in range(9))
+    monkeypatch.setattr(time, "sleep", lambda _: path.write_text(json.dumps(next(beats))))
+    with pytest.raises(ClusterError, match="on elsewhere is writing"):
+        hold(path).__enter__()
+
+
+def test_a_process_of_the_same_number_in_another_container_of_the_same_name_is_not_taken_for_a_dead_one(path):
+    left_by_another(path, machine="another container", pid=2**22 + 1)
+    with pytest.raises(ClusterError, match="is writing to this run"):
+        hold(path).__enter__()
+
+
+@pytest.mark.parametrize("content", ['{"host": "els', "[1]", "null", "", '{"unknown": 1}', "\x80"])
+@pytest.mark.usefixtures("quick")
+def test_a_lock_without_sense_does_not_hold(path, content):
+    left_by_another(path)
+    path.write_bytes(content.encode("latin-1"))
+    with hold(path):
+        assert read(path)["pid"] == os.getpid()
+
+
+def test_a_file_system_without_hard_links_can_be_locked_too(path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+    with hold(path), pytest.raises(ClusterError, match="is writing to this run"):
+        hold(path).__enter__()
+    left_by_another(path, process_start=1)
+    with hold(path):
+        assert read(path)["process_start"] != 1
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_link_whose_answer_the_network_lost_was_made(path, monkeypatch):
+    link = os.link
+
+    def asked_twice(*names):
+        link(*names)
+        link(*names)
+
+    monkeypatch.setattr(os, "link", asked_twice)
+    with hold(path):
+        assert read(path)["pid"] == os.getpid()
 
 
 def test_a_lock_that_was_taken_over_is_not_removed_by_its_former_holder(path):
@@ -86,6 +143,7 @@ def test_a_lock_that_was_taken_over_is_not_removed_by_its_former_holder(path):
 
 
 def try_to_hold(url, start, held, done):
+    lock.HEARTBEAT_S = 0.5
     start.wait()
     try:
         with lock.hold(url):
@@ -96,7 +154,7 @@ def try_to_hold(url, start, held, done):
 
 
 def test_of_many_runs_that_find_a_stale_lock_one_takes_it_over(path):
-    left_by_another(path, host="elsewhere", beat=0.0)
+    left_by_another(path, **ELSEWHERE, beat=0.0)
     context = multiprocessing.get_context("spawn")
     start, done, held = context.Barrier(4), context.Event(), context.Queue()
     runs = [context.Process(target=try_to_hold, args=(str(path), start, held, done)) for _ in range(4)]
@@ -110,14 +168,36 @@ def test_of_many_runs_that_find_a_stale_lock_one_takes_it_over(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_holder_that_finds_its_lock_taken_over_asks_itself_to_stop(path, monkeypatch):
-    monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+@pytest.mark.parametrize("now", ["taken over", "gone"])
+@pytest.mark.usefixtures("quick")
+def test_a_holder_that_wakes_up_without_its_lock_says_so_and_asks_itself_to_stop(path, capsys, now):
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
     try:
         with hold(path):
-            path.write_text(json.dumps(read(path) | {"token": "the new holder"}))
+            if now == "gone":
+                path.unlink()
+            else:
+                new = path.with_name("new")
+                new.write_text(json.dumps(read(path) | {"token": "the new holder", "host": "elsewhere", "pid": 7}))
+                new.replace(path)
             assert asked.wait(10)
-        assert read(path)["token"] == "the new holder"
+        assert path.exists() == (now != "gone")
+        assert ("is gone" if now == "gone" else "was taken over by process 7 on elsewhere") in capsys.readouterr().err
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_lock_that_cannot_be_removed_does_not_hide_what_the_run_raises(path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def fail():
+        with hold(path):
+            monkeypatch.setattr(LocalFileSystem, "rm_file", broken)
+            raise KeyError("of the run")
+
+    with pytest.raises(KeyError, match="of the run"):
+        fail()
+    assert path.exists()

@@ -220,3 +220,10 @@ def test_rows_and_documents_hold_the_carried_columns_in_their_types():
     assert rows_schema(carried).types[-4:] == types
     assert documents_schema(carried).names == ["position", "id", "text", *carried]
     assert documents_schema(carried).types[-4:] == types
+
+
+def test_a_record_larger_than_what_is_read_at_first_comes_back(url):
+    with SidecarWriter(url, SCORES) as writer:
+        writer.write(frame(0))
+        writer.finish(RECORD | {"long": "x" * 200_000})
+    assert read_record(url) == RECORD | {"long": "x" * 200_000, "format": FORMAT}

@@ -66,6 +66,29 @@ def test_an_unknown_protocol_is_a_mistake():
         storage.filesystem("nothing://x")
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("s3://AKIA:se/c+ret@bucket/run", "s3://…@bucket/run"),
+        ("sftp://me:12345678@host/run", "sftp://…@host/run"),
+        ("https://host/a.jsonl?X-Amz-Date=1&X-Amz-Signature=abc", "https://host/a.jsonl?X-Amz-Date=1&…"),
+        ("abfs://c@account/a.jsonl?sv=1&sig=abc", "abfs://c@account/a.jsonl?sv=1&…"),
+    ],
+)
+def test_a_url_with_credentials_is_a_mistake_that_does_not_show_them(url, shown):
+    with pytest.raises(ConfigError) as caught:
+        storage.filesystem(url)
+    assert str(caught.value).startswith(f"{shown}: holds credentials")
+    assert "environment or a profile" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["hdfs://name:8020/user@x/run", "s3://bucket/a:b@c", "abfs://container@account/run", "memory://a?b=c"]
+)
+def test_a_url_without_credentials_is_shown_as_it_is(url):
+    assert storage.redacted(url) == url
+
+
 def test_bytes_come_back_and_replace_what_was_there(root):
     url = storage.join(root, "deep/er/file.json")
     storage.write_bytes(url, b"first")
@@ -109,6 +132,17 @@ def test_a_full_disk_is_explained_and_leaves_nothing(tmp_path, monkeypatch, call
         storage.write_bytes(str(tmp_path / "file"), b"data")
     assert isinstance(error.value.__cause__, OSError)
     assert everything_below(tmp_path) == []
+
+
+def test_a_disk_that_fails_is_explained_and_leaves_what_was_there(tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    storage.write_bytes(str(tmp_path / "file"), b"old")
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(ShardError, match=r"file: cannot be written: Input/output error\. Check the disk or the mount"):
+        storage.write_bytes(str(tmp_path / "file"), b"new")
+    assert (everything_below(tmp_path), (tmp_path / "file").read_bytes()) == (["file"], b"old")
 
 
 def test_what_the_block_raises_is_not_blamed_on_the_file(root):
@@ -212,6 +246,54 @@ def test_lines_are_added_at_the_end(tmp_path):
     storage.append_bytes(url, b"one\n")
     storage.append_bytes(url, b"two\n")
     assert storage.read_bytes(url) == b"one\ntwo\n"
+
+
+def test_lines_that_do_not_fit_leave_the_file_as_it_was(tmp_path):
+    url = str(tmp_path / "log")
+    storage.append_bytes(url, b"one\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(ShardError, match="cannot be written"):
+            storage.append_bytes(url, b"two is too long\n")
+        storage.append_bytes(url, b"three\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert storage.read_bytes(url) == b"one\nthree\n"
+
+
+def test_a_file_is_created_once(root):
+    url = storage.join(root, "deep/er/file")
+    assert [storage.create_bytes(url, b"first"), storage.create_bytes(url, b"second")] == [True, False]
+    assert (storage.read_bytes(url), storage.list_files(root)) == (b"first", ["deep/er/file"])
+
+
+def test_a_file_is_replaced_where_it_holds_what_it_held(root):
+    url = storage.join(root, "file")
+    assert not storage.replace_bytes(url, b"old", b"new")
+    storage.write_bytes(url, b"old")
+    assert not storage.replace_bytes(url, b"older", b"new")
+    assert storage.read_bytes(url) == b"old"
+    assert storage.replace_bytes(url, b"old", b"new")
+    assert (storage.read_bytes(url), storage.list_files(root)) == (b"new", ["file"])
+
+
+def test_the_end_of_a_file_is_read_and_all_of_a_shorter_one(root):
+    url = storage.join(root, "file")
+    assert storage.read_end(url, 3) is None
+    storage.write_bytes(url, b"012345")
+    assert (storage.read_end(url, 3), storage.read_end(url, 9)) == (b"345", b"012345")
+
+
+def test_a_file_for_a_store_waits_without_a_name():
+    with storage.committed("memory://storage/file") as file:
+        assert not isinstance(file.name, str)
+
+
+def test_scratch_files_of_a_lock_are_swept_too(tmp_path):
+    (tmp_path / f".1-ab{storage.SCRATCH}").write_bytes(b"by a run that was killed")
+    assert storage.sweep_scratch(str(tmp_path)) == 1
+    assert everything_below(tmp_path) == []
 
 
 def test_removing_twice_is_fine(root):
