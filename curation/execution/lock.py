@@ -32,8 +32,9 @@ def hold(url: str) -> Iterator[None]:
     Raises ClusterError with the holder's host, process and last sign of life when another run holds it. A lock is
     taken over at once when its holder is a dead process of this machine; of another machine, whose clock may differ,
     when it does not beat while it is watched: for `STALE_AFTER_S`, or for two beats where it looks older than that. A
-    job that starts again on another node after it was killed so gets its own lock back. A holder that wakes up and finds it taken over stops itself as SIGTERM would. Until then, at most a beat, both write:
-    files of the same bytes under the same names, each whole.
+    job that was killed and starts again on another node so gets its lock back. A holder that wakes up and finds it
+    taken over stops itself as SIGTERM would. Until then, at most a beat, both write: files of the same bytes under the
+    same names, each whole.
 
     Of several who come at once one gets it, on disks and on S3; see `storage.create_bytes`. In a store without
     conditional writes several may believe to have it, until the first beat shows all but one that they have not.

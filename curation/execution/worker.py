@@ -45,9 +45,8 @@ def dask_setup(server: "Worker | Scheduler | Nanny") -> None:
     """Take signals as a run wants them; called by Dask when a process of its own starts.
 
     A worker that gets SIGTERM or SIGUSR1, or whose Slurm job ends soon, ends what it is doing and leaves; a nanny
-    passes them on. Ctrl-C reaches a whole process group, and SIGTERM all processes of a Slurm job: a scheduler of its own
-    leaves both to the driver, which drains. What a task raises is told once by the driver, and a connection that
-    breaks when the cluster ends is no news.
+    passes them on. As SIGTERM reaches all processes of a Slurm job, a scheduler leaves it to the driver, which drains.
+    What a task raises is told once by the driver, and a connection that breaks when the cluster ends is no news.
     """
     from distributed import Nanny, Worker
 
