@@ -107,6 +107,7 @@ def _driver(job: Submission, *, array: bool) -> Iterator[str]:
     size = ["--nodes=1", "--ntasks=1", "--cpus-per-task=2"] if array else list(_allocation(job))
     yield from _header(job, f"{what} of a run", size, "%x-%j.out")
     yield f"export DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES={ALLOWED_FAILURES}"
+    yield f"folder={shlex.quote(job.folder)}"
     yield "# For jobs with --signal=B:USR1@…; the driver knows by itself when its job ends."
     yield 'trap \'[ -z "${driver:-}" ] || kill -USR1 "$driver"\' USR1'
     yield 'log="$folder/$SLURM_JOB_NAME-$SLURM_JOB_ID"'
@@ -191,7 +192,6 @@ def _header(job: Submission, what: str, size: Sequence[str], log: str) -> Iterat
     yield from (f"#SBATCH --{key}={shlex.quote(value)}" for key, value in options.items() if value)
     yield from (f"#SBATCH {option}" for option in ("--requeue", *size, *slurm.directives))
     yield "set -euo pipefail"
-    yield f"folder={shlex.quote(job.folder)}"
     yield from exports(job.spec.scoring.compute_threads)
     yield from slurm.setup
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.inference.forward import forward
-from curation.inference.replica import ScoringSpec, prepare_torch
+from curation.inference.replica import ScoringSpec, here, prepare_torch
 from curation.inference.tokens import Tokenizer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def pooled(
     """
     from curation.inference import trunk as trunks
 
-    spec = spec or ScoringSpec()
+    spec = here(spec or ScoringSpec())
     prepare_torch(spec)
     tokenizer = Tokenizer(directory)
     tokens = tokenizer.encode(texts, max_tokens - tokenizer.template.num_special)

@@ -32,8 +32,9 @@ def hold(path):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Beats of ten milliseconds."""
+    """Beats of ten milliseconds, and stale after fifty."""
     monkeypatch.setattr(lock, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(lock, "STALE_AFTER_S", 0.05)
 
 
 ELSEWHERE = {"host": "elsewhere", "machine": "another"}
@@ -71,13 +72,28 @@ def test_a_process_number_that_was_given_again_does_not_hold(path):
         assert read(path)["process_start"] != 1.0
 
 
-def test_a_holder_on_another_host_that_has_beaten_in_the_last_minute_holds(path):
-    left_by_another(path, **ELSEWHERE, beat=time.time() - lock.STALE_AFTER_S + 20)
+def beating(path, monkeypatch, skew_s=0.0):
+    """Whenever somebody waits, the holder of a lock beats."""
+    beats = (read(path) | {"beat": time.time() + skew_s + number} for number in range(9))
+    monkeypatch.setattr(time, "sleep", lambda _: path.write_text(json.dumps(next(beats))))
+
+
+def test_a_holder_on_another_host_holds_as_long_as_it_beats(path, monkeypatch):
+    left_by_another(path, **ELSEWHERE, beat=time.time() - 20)
+    beating(path, monkeypatch)
     with pytest.raises(ClusterError, match="on elsewhere is writing"):
         hold(path).__enter__()
 
 
-@pytest.mark.parametrize("ago_s", [lock.STALE_AFTER_S + 1, -lock.STALE_AFTER_S - 1, 1e9], ids=str)
+@pytest.mark.usefixtures("quick")
+def test_a_holder_on_another_host_that_was_killed_just_now_is_waited_for_until_it_is_stale(path, capsys):
+    left_by_another(path, **ELSEWHERE)
+    with hold(path):
+        assert read(path)["pid"] == os.getpid()
+    assert "on elsewhere still writes to this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ago_s", [61, -61, 1e9], ids=str)
 @pytest.mark.usefixtures("quick")
 def test_a_holder_on_another_host_that_has_not_and_does_not_is_dead(path, ago_s):
     left_by_another(path, **ELSEWHERE, beat=time.time() - ago_s)
@@ -89,14 +105,14 @@ def test_a_holder_on_another_host_that_has_not_and_does_not_is_dead(path, ago_s)
 @pytest.mark.usefixtures("quick")
 def test_a_holder_with_a_wrong_clock_holds_as_long_as_its_heart_beats(path, monkeypatch, skew_s):
     left_by_another(path, **ELSEWHERE, beat=time.time() + skew_s)
-    beats = (read(path) | {"beat": time.time() + skew_s + number} for number in range(9))
-    monkeypatch.setattr(time, "sleep", lambda _: path.write_text(json.dumps(next(beats))))
+    beating(path, monkeypatch, skew_s)
     with pytest.raises(ClusterError, match="on elsewhere is writing"):
         hold(path).__enter__()
 
 
-def test_a_process_of_the_same_number_in_another_container_of_the_same_name_is_not_taken_for_a_dead_one(path):
+def test_a_process_of_the_same_number_in_a_container_of_the_same_name_is_not_taken_for_a_dead_one(path, monkeypatch):
     left_by_another(path, machine="another container", pid=2**22 + 1)
+    beating(path, monkeypatch)
     with pytest.raises(ClusterError, match="is writing to this run"):
         hold(path).__enter__()
 

@@ -288,7 +288,7 @@ def test_changed_weights_are_loaded_anew(models, tmp_path):
     [
         ({"token_budget": -1}, "token_budget: -1 is below 0"),
         ({"compute_threads": 0}, "compute_threads: 0 is below 1"),
-        ({"compiled": True}, "compiled: has no effect on a CPU"),
+        ({"device": "cpu", "compiled": True}, "compiled: has no effect on a CPU"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, mistake):

@@ -1,0 +1,93 @@
+"""The scripts that Slurm gets, word by word."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from curation import config
+from curation.core.errors import ConfigError
+from curation.execution.jobs import CONFIG, DRIVER, Place, render, submission
+from curation.execution.spec import KINDS, RunSpec, read
+
+PLACE = Place("/venv/bin/python", "/repository", "/work")
+EMBEDDED = Path(__file__).parents[2] / "configs" / "embedded.toml"
+
+CASES = {
+    "cpu": ["cluster.slurm.nodes=2", "cluster.slurm.workers_per_node=4", "cluster.memory_bytes=4GiB"],
+    "gpu": [
+        "cluster.slurm.partition=gpu",
+        "cluster.slurm.account=abc",
+        "cluster.slurm.nodes=2",
+        "cluster.slurm.workers_per_node=8",
+        "cluster.slurm.gpus=1",
+        "cluster.slurm.cpus=6",
+        "cluster.slurm.interface=ib0",
+        "cluster.slurm.setup=['module load cuda']",
+        "cluster.slurm.directives=['--qos=low']",
+    ],
+    "pyxis": [
+        "cluster.slurm.gpus=1",
+        "cluster.slurm.container=/images/c.sqsh",
+        "cluster.slurm.mounts=['/data']",
+    ],
+    "apptainer": [
+        "cluster.slurm.gpus=1",
+        "cluster.slurm.container=/images/curation 2.sif",
+        "cluster.slurm.runtime=apptainer",
+        "cluster.slurm.mounts=['/lustre/data:/data']",
+    ],
+}
+
+
+def job_of(case):
+    spec = read(EMBEDDED, ["output=/shared/runs/crawl", "workers=0", "cluster.slurm.time=4:00:00", *CASES[case]])
+    return submission(spec, "", PLACE)
+
+
+@pytest.mark.parametrize("array", [False, True], ids=["allocation", "array"])
+@pytest.mark.parametrize("case", CASES)
+def test_scripts_are(golden, case, array):
+    files = render(job_of(case), array=array)
+    scripts = "\n".join(f"== {name}\n{text}" for name, text in files.items() if name != CONFIG)
+    name = f"jobs_{case}_{'array' if array else 'allocation'}.txt"
+    assert scripts == golden(name, scripts)
+
+
+@pytest.mark.parametrize("array", [False, True], ids=["allocation", "array"])
+@pytest.mark.parametrize("case", CASES)
+def test_scripts_are_clean_by_shellcheck(case, array, tmp_path):
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed here")
+    for name, text in render(job_of(case), array=array).items():
+        if name != CONFIG:
+            (tmp_path / name).write_text(text)
+            done = subprocess.run(["shellcheck", tmp_path / name], capture_output=True, text=True, check=False)
+            assert done.stdout == ""
+
+
+def test_the_config_of_a_job_is_the_run_on_the_scheduler_of_the_job(tmp_path):
+    job = job_of("gpu")
+    path = tmp_path / CONFIG
+    path.write_text(render(job, array=False)[CONFIG])
+    (tmp_path / "scheduler.json").write_text("{}")
+    spec = config.parse(RunSpec, config.load(path), [f"cluster.scheduler_file={tmp_path}/scheduler.json"], KINDS)
+    assert (spec.cluster.kind, spec.scoring.device, spec.cluster.patience_s) == ("existing", "cuda", 4 * 3600)
+    assert (spec.input, spec.classifier, spec.output) == (job.spec.input, job.spec.classifier, job.spec.output)
+    assert spec.mistakes() == []
+
+
+def test_all_mistakes_are_found_before_anything_is_submitted():
+    spec = read(EMBEDDED, ["output=s3://bucket/run", "cluster.slurm.time=soon", "scoring.device=cuda"])
+    with pytest.raises(ConfigError) as caught:
+        submission(spec, "", PLACE)
+    assert [mistake.partition(":")[0] for mistake in caught.value.mistakes] == [
+        "scoring.device",
+        "cluster.slurm.time",
+        "output",
+    ]
+
+
+def test_the_driver_is_the_one_to_submit():
+    assert list(render(job_of("cpu"), array=True)) == [CONFIG, DRIVER, "workers.sh"]

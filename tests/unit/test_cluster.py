@@ -1,0 +1,138 @@
+"""curation.execution.cluster: which cluster a config means, and what is wrong with it before anything starts."""
+
+import pytest
+from doubles import nvml
+
+from curation.core.errors import ClusterError
+from curation.execution import cluster
+from curation.execution.cluster import ClusterSpec, check_workers
+from curation.execution.slurm import SlurmSpec, seconds
+from curation.inference.replica import ScoringSpec
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Two GPUs, and dask-cuda to use them with."""
+    nvml.install(monkeypatch, "GPU-a", "GPU-b")
+    monkeypatch.setattr("curation.execution.gpus.find_spec", lambda _: True)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    """A machine without one."""
+    nvml.install(monkeypatch)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_auto_takes_the_gpus_that_are_there_and_says_so():
+    spec, why = ClusterSpec().settled("auto")
+    assert (spec.kind, why) == ("cuda", "auto: NVML reports 2 GPUs")
+    assert ClusterSpec().device("auto") == "cuda"
+    assert ClusterSpec().with_room_for("cudf").describe(ScoringSpec()) == (
+        "cuda, 2 workers (auto: NVML reports 2 GPUs), each with a GPU; RMM has 2.0 of its 80.0 GiB, torch what is left"
+    )
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_auto_takes_the_cpu_elsewhere_and_says_so():
+    spec, why = ClusterSpec(workers=2).settled("auto")
+    assert (spec.kind, why) == ("cpu", "auto: NVML reports no GPU")
+    assert ClusterSpec(workers=2).describe(ScoringSpec()) == "cpu, 2 workers (auto: NVML reports no GPU)"
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_auto_leaves_gpus_alone_when_the_cpu_is_asked_for():
+    assert ClusterSpec().settled("cpu")[0].kind == "cpu"
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(("kind", "device"), [("cuda", "auto"), ("auto", "cuda")])
+def test_gpus_that_are_not_there_are_one_clear_mistake(kind, device):
+    assert ClusterSpec(kind=kind).mistakes(device) == ["cluster: GPUs are asked for, and NVML reports no GPU."]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_more_workers_than_gpus_are_a_mistake():
+    (mistake,) = ClusterSpec(kind="cuda", workers=3).mistakes()
+    assert mistake == "cluster.workers: 3 is more than this machine's 2 GPUs, one for each worker."
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("settings", "device", "mistake"),
+    [
+        ({"kind": "cpu"}, "cuda", 'workers of kind = "cpu" would all use one GPU'),
+        ({"kind": "cuda"}, "cpu", 'leaves the GPUs of kind = "cuda" idle'),
+        ({"kind": "cuda"}, "cuda:1", "names one GPU, and every worker has its own"),
+        ({"kind": "slurm"}, "cuda", "does not fit cluster.slurm.gpus = 0"),
+        ({"kind": "slurm", "slurm": SlurmSpec(gpus=1)}, "cpu", "does not fit cluster.slurm.gpus = 1"),
+    ],
+)
+def test_a_device_that_does_not_fit_the_cluster_is_a_mistake(settings, device, mistake):
+    (found,) = ClusterSpec(**settings).mistakes(device)
+    assert mistake in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "mistake"),
+    [
+        ({"kind": "cpu", "address": "tcp://a:1"}, "cluster.address: has no effect"),
+        ({"kind": "cpu", "min_workers": 1}, "cluster.min_workers: has no effect"),
+        ({"kind": "cpu", "rmm_bytes": 1}, "cluster.rmm_bytes: has no effect"),
+        ({"kind": "existing", "address": "tcp://a:1", "workers": 2}, "cluster.workers: has no effect"),
+        ({"kind": "existing", "address": "tcp://a:1", "memory_bytes": 2}, "cluster.memory_bytes: has no effect"),
+        ({"kind": "cpu", "wait_s": -1}, "cluster.wait_s: -1 is below 0"),
+        ({"kind": "slurm", "workers": 2, "min_workers": 3}, "cluster.min_workers: 3 is more than the 2 workers"),
+        ({"kind": "cpu", "slurm": SlurmSpec(time="soon")}, "cluster.slurm.time: 'soon' is no time"),
+        ({"kind": "cpu", "slurm": SlurmSpec(nodes=0)}, "cluster.slurm.nodes: 0 is below 1"),
+        ({"kind": "cpu", "slurm": SlurmSpec(mounts=("/a",))}, "cluster.slurm.mounts: has no effect"),
+        ({"kind": "cpu", "slurm": SlurmSpec(account="a\nb")}, "cluster.slurm.account: holds a line break"),
+    ],
+)
+def test_settings_that_make_no_sense_are_mistakes(settings, mistake):
+    (found,) = ClusterSpec(**settings).mistakes()
+    assert found.startswith(mistake)
+
+
+def test_slurm_without_dask_jobqueue_is_a_mistake(monkeypatch):
+    monkeypatch.setattr(cluster, "find_spec", lambda _: None)
+    (mistake,) = ClusterSpec(kind="slurm").mistakes()
+    assert mistake == "cluster: slurm needs dask-jobqueue; pip install '.[slurm]'."
+
+
+@pytest.mark.parametrize(
+    ("time", "in_seconds"),
+    [("90", 5400), ("1:30", 90), ("4:00:00", 14400), ("2-0", 172800), ("1-12:30", 131400), ("1-0:0:1", 86401)],
+)
+def test_times_are_read_as_slurm_reads_them(time, in_seconds):
+    assert seconds(time) == in_seconds
+
+
+class Workers:
+    """What a client says of workers by the UUIDs of their GPUs."""
+
+    def __init__(self, *uuids):
+        self.uuids = {f"tcp://w:{number}": uuid for number, uuid in enumerate(uuids)}
+
+    def scheduler_info(self, n_workers):
+        assert n_workers == -1
+        return {"workers": {address: {"nthreads": 1, "name": f"w{address[-1]}"} for address in self.uuids}}
+
+    def run(self, _function, on_error):
+        assert on_error == "ignore"
+        return self.uuids
+
+
+def test_every_worker_has_a_gpu_of_its_own():
+    check_workers(Workers("GPU-a", "GPU-b"), "cuda")
+    with pytest.raises(ClusterError, match=r"w0 \(tcp://w:0\) and w1 \(tcp://w:1\) share the GPU GPU-a"):
+        check_workers(Workers("GPU-a", "GPU-a"), "cuda")
+    with pytest.raises(ClusterError, match=r"Workers without a GPU: w1"):
+        check_workers(Workers("GPU-a", ""), "cuda")
+
+
+def test_gpus_of_an_existing_cluster_do_not_idle_unasked():
+    check_workers(Workers("", ""), "auto")
+    check_workers(Workers("GPU-a", "GPU-b"), "cpu")
+    with pytest.raises(ClusterError, match="say whether they are used"):
+        check_workers(Workers("GPU-a", "GPU-b"), "auto")
