@@ -111,5 +111,5 @@ def seconds(time: str) -> int:
 def exports(compute_threads: int) -> Iterator[str]:
     """The lines of a job script that give its processes their environment."""
     yield from (f"export {key}={value}" for key, value in worker_environ(compute_threads).items())
-    ends = 'date +%s -d "$(squeue --noheader --job "$SLURM_JOB_ID" --format %e)" 2>/dev/null || true'
-    yield f"export {ENDS}=${{{ENDS}:-$({ends})}}"
+    ends = 'date +%s -d "$(squeue --noheader --job "$SLURM_JOB_ID" --format %e)" 2>/dev/null'
+    yield f'{ENDS}=$({ends} || echo "${{{ENDS}:-}}") && export {ENDS}'
