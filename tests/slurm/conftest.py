@@ -103,17 +103,17 @@ def has_ended(job):
     return shown(job.id).get("JobState", "GONE") in {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "GONE", "NODE_FAIL"}
 
 
-def wait_for(condition, about=lambda: ""):
+def wait_for(condition, about=lambda: "", wait_s=WAIT_S):
     """Wait for something that jobs bring about."""
-    until = time.monotonic() + WAIT_S
+    until = time.monotonic() + wait_s
     while not condition():
         assert time.monotonic() < until, about()
         time.sleep(0.1)
 
 
-def end(job):
+def end(job, wait_s=WAIT_S):
     """Wait for the end of a job; gives its state and its exit code."""
-    wait_for(lambda: has_ended(job), lambda: said(job) + slurm_says("squeue"))
+    wait_for(lambda: has_ended(job), lambda: said(job) + slurm_says("squeue"), wait_s)
     found = shown(job.id)
     return found.get("JobState"), found.get("ExitCode")
 

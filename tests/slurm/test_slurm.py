@@ -1,10 +1,11 @@
 """A run on a real Slurm has the bytes of one on this machine's own cores, whatever happens to its jobs."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from conftest import end, num_scored, said, shown, slurm_says, submit, wait_for
-from run_files import call, contents
+from run_files import command, contents
 
 pytestmark = pytest.mark.slurm
 
@@ -66,9 +67,14 @@ def test_the_exit_status_of_the_driver_is_the_jobs(tables, tmp_path):
     assert "failed: broken.parquet: " in said(job)
 
 
-def test_jobs_of_dask_jobqueue(tables, undisturbed, tmp_path):
-    pytest.importorskip("dask_jobqueue")
+def test_jobs_of_dask_jobqueue_are_replaced_when_they_end_early(tables, undisturbed, tmp_path):
     tables["cluster"] |= {"kind": "slurm", "workers": 2}
-    done = call(tables, tmp_path / "config.json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert contents(tmp_path / "run") == undisturbed
+    job = SimpleNamespace(output=tmp_path / "run")
+    driver = subprocess.Popen(command(tables, tmp_path / "config.json"), stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: num_scored(job) >= 3)
+    first = slurm_says("squeue", "--noheader", "--format=%A").split()[0]
+    subprocess.run(["scancel", first], check=True)
+    said_by_driver, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 0, said_by_driver
+    assert contents(job.output) == undisturbed
+    wait_for(lambda: slurm_says("squeue", "--noheader") == "")
