@@ -1,5 +1,7 @@
 # make demo   install, then score the embedded documents with the embedded classifiers
 # make test   the suite: no GPU, no download of models
+# make test-slurm       the tests on a real Slurm, which is started here: as root, with slurm-wlm and munge installed
+# make test-long        the full figures, but for those on Slurm: make test-slurm SLURM=long
 # make test-gpu         the tests that need a GPU, on one, with cuDF of CUDA 13 (of 12: EXTRA=cuda12 and a TORCH_INDEX)
 # make test-kubernetes  the YAML of docs/kubernetes.md against the schemas of Kubernetes and of Dask's operator
 # make check  style, types, layers
@@ -15,8 +17,9 @@ EXTRA ?= $(if $(filter test-gpu,$(MAKECMDGOALS)),cuda13,cpu)
 CONSTRAINTS ?= constraints.txt
 TEXTS ?=
 NEMO_PYTHON ?=
+SLURM ?=
 
-.PHONY: demo test test-long test-gpu test-kubernetes gpu check golden bench clean
+.PHONY: demo test test-long test-slurm test-gpu test-kubernetes gpu check golden bench clean
 
 demo: $(VENV)/.demo,$(EXTRA)
 	$(BIN)/python pipelines/run_ensemble.py
@@ -25,10 +28,13 @@ test: $(VENV)/.check,$(EXTRA)
 	$(BIN)/python -m pytest
 
 test-long: $(VENV)/.check,$(EXTRA)
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m 'long and not slurm'
+
+test-slurm: $(VENV)/.check,$(EXTRA)
+	$(BIN)/python -m pytest -m 'slurm and $(if $(filter long,$(SLURM)),long,not long)' tests/slurm
 
 test-gpu: gpu $(VENV)/.check,$(EXTRA)
-	$(BIN)/python -m pytest -m gpu tests/gpu
+	$(BIN)/python -m pytest -m gpu
 
 gpu:
 	@nvidia-smi --list-gpus 2>/dev/null | grep --quiet GPU \
