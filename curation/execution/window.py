@@ -266,6 +266,7 @@ class _Window(Generic[Item, Result]):
             self.completed.add(future)
             return
         attempts, tried = result.value, self.running.pop(future.key)
+        future.release()  # what lies on a worker that is to end would be computed again
         for (item, attempt), made in zip(tried, attempts, strict=False):
             self.learn(made)
             if not made.is_sound:
@@ -281,7 +282,7 @@ class _Window(Generic[Item, Result]):
         if about.get("nanny") and self.retired[place] <= _MOST_RESTARTS:
             self.client.restart_workers([worker], raise_for_error=False)
         else:
-            self.client.retire_workers([worker], close_workers=True)
+            self.client.run_on_scheduler(_close, worker)
 
     def learn(self, made: _Attempt) -> None:
         """Follow how long an item takes; the largest come first, so the past is forgotten by and by."""
@@ -296,6 +297,11 @@ class _Window(Generic[Item, Result]):
             self.waiting.appendleft((item, attempt + 1))
         else:
             yield Outcome(item, None, made.error, attempt, made.worker, made.seconds)
+
+
+def _close(address: str, dask_scheduler: Any = None) -> None:
+    """Runs on the scheduler: end a worker and its nanny."""
+    dask_scheduler.close_worker(address)
 
 
 def describe(error: BaseException) -> str:

@@ -90,6 +90,8 @@ async def _leave(worker: "Worker") -> None:
 
     if worker.status not in {Status.running, Status.paused}:
         return
+    if worker.memory_manager is not None:
+        worker.memory_manager.memory_pause_fraction = False  # or it would resume a worker that has memory left
     worker.status = Status.paused
     while worker.state.executing:
         await asyncio.sleep(_LOOK_EVERY_S)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import wait_until
 
-from curation.core.errors import ClusterError, ShardError
+from curation.core.errors import ClusterError, DeviceError, ShardError
 from curation.execution import window
 from curation.execution.cluster import ClusterSpec, connect
 from curation.execution.window import IN_FLIGHT_PER_WORKER, on_each_worker, run_window
@@ -78,6 +78,37 @@ def die_if_poison(item):
     if item == "poison":
         os.kill(os.getpid(), signal.SIGKILL)
     return item
+
+
+def fail_on_a_broken_device(item):
+    """As a replica whose canary is no longer reproduced, in the first process that tries it."""
+    path, _ = item
+    if not path.exists():
+        path.write_text(str(os.getpid()))
+    if path.read_text() == str(os.getpid()):
+        raise DeviceError("canary text 0 scores nan here")
+    return os.getpid()
+
+
+def never_sound(_item):
+    raise DeviceError("canary text 0 scores nan here")
+
+
+def eat_memory(item):
+    if item == "poison":
+        eaten = []
+        while True:
+            eaten.append(bytearray(b"x" * (16 << 20)))
+            time.sleep(0.01)
+    return item
+
+
+def announce_and_wait(item):
+    """Say that it runs, then run until it is allowed to end."""
+    began, go = item
+    began.touch()
+    wait_until(go.exists)
+    return began.name
 
 
 def test_every_item_has_one_outcome(client):
@@ -181,3 +212,66 @@ def test_what_one_of_the_workers_raises_is_raised(client):
 
 def test_workers_are_told_their_threads_before_they_import_anything(client):
     assert set(client.run(lambda: os.environ["OMP_NUM_THREADS"]).values()) == {"1"}
+
+
+def test_a_worker_whose_device_fails_gives_way_to_a_fresh_process(tmp_path):
+    with connect(ClusterSpec(kind="cpu", workers=1), ScoringSpec()) as client:
+        before = set(client.scheduler_info()["workers"])
+        (outcome,) = run_window(client, fail_on_a_broken_device, [(tmp_path / "pid", 0)])
+        assert (outcome.error, outcome.attempts) == ("", 2)
+        assert outcome.result != int((tmp_path / "pid").read_text())
+        assert set(client.scheduler_info()["workers"]).isdisjoint(before)
+
+
+def test_a_place_whose_devices_keep_failing_gets_no_third_fresh_process():
+    with connect(ClusterSpec(kind="cpu", workers=1), ScoringSpec()) as client:
+        (outcome,) = run_window(client, never_sound, [1])
+        assert (outcome.error, outcome.attempts) == ("canary text 0 scores nan here", 3)
+        wait_until(lambda: not client.scheduler_info()["workers"])
+
+
+def test_an_item_that_eats_the_memory_of_its_workers_is_given_up_and_the_others_are_not():
+    spec = ClusterSpec(kind="cpu", workers=2, memory_bytes=600 << 20)
+    with connect(spec, ScoringSpec()) as client:
+        outcomes = {outcome.item: outcome for outcome in run_window(client, eat_memory, ["a", "poison", "b"])}
+    assert outcomes.pop("poison").error.startswith("every worker that tried it died")
+    assert {item: outcome.result for item, outcome in outcomes.items()} == {"a": "a", "b": "b"}
+
+
+def test_a_worker_that_is_told_to_leave_ends_its_item_and_gives_the_next_one_back(tmp_path):
+    items = [(tmp_path / name, tmp_path / "go") for name in "abc"]
+    with connect(ClusterSpec(kind="cpu", workers=2), ScoringSpec()) as client:
+        outcomes = run_window(client, announce_and_wait, items)
+        first = threading.Thread(target=lambda: tell_the_first_to_leave(client, tmp_path))
+        first.start()
+        done = list(outcomes)
+        first.join()
+        assert {outcome.result for outcome in done} == set("abc")
+        assert {outcome.attempts for outcome in done} == {1}
+        assert len(client.scheduler_info()["workers"]) == 1
+
+
+def tell_the_first_to_leave(client, folder):
+    """When two items run, send SIGTERM to one worker, and let them end when it takes nothing more."""
+    wait_until(lambda: sum((folder / name).exists() for name in "abc") == 2)
+    address, pid = next(iter(client.run(os.getpid).items()))
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: client.scheduler_info()["workers"][address]["status"] == "paused")
+    (folder / "go").touch()
+
+
+def test_a_run_that_stops_does_not_wait_for_workers_that_have_left(tmp_path):
+    with connect(ClusterSpec(kind="cpu", workers=1), ScoringSpec()) as client:
+        items = [(tmp_path / name, tmp_path / "go") for name in "ab"]
+        leaving = threading.Thread(target=lambda: tell_all_to_leave(client, tmp_path))
+        leaving.start()
+        done = list(run_window(client, announce_and_wait, items, (tmp_path / "a").exists))
+        leaving.join()
+        assert len(done) <= 1
+
+
+def tell_all_to_leave(client, folder):
+    wait_until((folder / "a").exists)
+    for pid in client.run(os.getpid).values():
+        os.kill(pid, signal.SIGTERM)
+    (folder / "go").touch()

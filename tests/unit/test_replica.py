@@ -13,7 +13,7 @@ from curation.classifiers.canary import write_canary
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.fasttext import FastText
 from curation.core.classifier import Canary
-from curation.core.errors import ColumnError, ConfigError, ModelError
+from curation.core.errors import ColumnError, ConfigError, DeviceError, ModelError
 from curation.inference.replica import ScoringSpec, Tally, groups, load_replica, replica_for
 from curation.inference.tokens import Tokenizer
 
@@ -172,6 +172,26 @@ def test_out_of_memory_halves_the_batch_until_it_fits(models):
     assert replica.take_tallies()["edu"].num_out_of_memory == 3  # at 6, 3 and 2 texts of 64 tokens
 
 
+def test_a_size_that_was_too_large_once_is_not_tried_again(models):
+    tight = Watched(name="edu", model=str(models / "edu"), fits=64)
+    replica = load_replica([tight], ScoringSpec(token_budget=10**6))
+    first, num_tries = replica(TEXTS)["edu"], replica._passes[0].limit.num_out_of_memory
+    np.testing.assert_array_equal(replica(TEXTS)["edu"], first)
+    assert replica._passes[0].limit.num_out_of_memory == num_tries
+    assert replica.take_tallies()["edu"].num_out_of_memory > num_tries
+
+
+def test_an_error_of_the_gpu_means_that_its_process_has_to_end(models):
+    class Broken(WatchedTrunk):
+        def __call__(self, *_batch, **_how):
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered", 700)
+
+    replica = load_replica([encoder(models, "edu")], ScoringSpec())
+    replica._passes[0] = replace(replica._passes[0], trunk=Broken(None, None))
+    with pytest.raises(DeviceError, match="cpu has failed, and so will all that this process asks of it"):
+        replica(TEXTS)
+
+
 def test_memory_that_the_cpu_allocator_refuses_counts_as_out_of_memory(models):
     class Refused(WatchedTrunk):
         def __call__(self, batch, **how):
@@ -209,7 +229,7 @@ def test_a_canary_is_checked_again_after_memory_ran_out(models, tmp_path):
     write_canary(directory, Canary(("the river",), (float(scores[0]),), 1e-5), recipe.reading)
     replica = load_replica([recipe], ScoringSpec())
     replica(["the river"])
-    with pytest.raises(ModelError, match="edu: canary text 0 scores"):
+    with pytest.raises(DeviceError, match="After memory ran out on cpu: edu: canary text 0 scores"):
         replica(TEXTS)
 
 
