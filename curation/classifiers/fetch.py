@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 from curation.classifiers import canary, card, hub, source
 from curation.classifiers.bundle import FILE_NAME, differences, folder_name, is_bundle, read_bundle, write_bundle
@@ -25,6 +26,8 @@ from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError, ModelError
 from curation.data import storage
 from curation.inference.files import read_json
+
+Source = TypeVar("Source")
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PAPERS = ("README.md", "LICENSE*", "NOTICE*")
@@ -87,22 +90,7 @@ def fetch(needs: Sequence[Wanted], say: Callable[[str], None]) -> dict[Wanted, P
     The hub is asked about all of them before anything is downloaded. Raises ConfigError with all mistakes that show
     then, ModelError when one cannot be fetched after all; what was complete by then stays.
     """
-    there: dict[Wanted, Path] = {}
-    offers: dict[Wanted, hub.Repository] = {}
-    mistakes = []
-    for need in needs:
-        try:
-            if need.folders():
-                there[need] = source.resolve(need.model, need.revision, need.bundles)
-            else:
-                offers[need] = _offer(need)
-        except ModelError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise ConfigError(*dict.fromkeys(mistakes))
-    for need, folder in there.items():
-        say(f"{need.model}: is complete in {folder}, nothing was fetched")
-    return there | {need: _deliver(need, offer, say) for need, offer in offers.items()}
+    return _each(needs, _offer, _deliver, say, "fetched")
 
 
 def copy(needs: Sequence[Wanted], folder: str, say: Callable[[str], None]) -> dict[Wanted, Path]:
@@ -112,23 +100,7 @@ def copy(needs: Sequence[Wanted], folder: str, say: Callable[[str], None]) -> di
     gives it the name. Raises ConfigError with all mistakes that show before anything is copied, ModelError when a copy
     is not what was fetched.
     """
-    there: dict[Wanted, Path] = {}
-    originals: dict[Wanted, Path] = {}
-    mistakes = []
-    for need in needs:
-        try:
-            if need.folders():
-                there[need] = source.resolve(need.model, need.revision, need.bundles)
-            else:
-                originals[need] = source.resolve(need.model, need.revision, folder)
-                _check_space(need, sum(path.stat().st_size for path in originals[need].iterdir()))
-        except ModelError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise ConfigError(*dict.fromkeys(mistakes))
-    for need, bundle in there.items():
-        say(f"{need.model}: is complete in {bundle}, nothing was copied")
-    return there | {need: _copy(need, original, say) for need, original in originals.items()}
+    return _each(needs, lambda need: _original(need, folder), _copy, say, "copied")
 
 
 def damages(need: Wanted) -> list[str]:
@@ -158,6 +130,39 @@ def _trunk(classifier: Encoder | FastText) -> tuple[str, str]:
     if (folder / named).is_dir() or not source.is_hub_id(named):
         return "", ""
     return named, str(content.get("trunk_revision", ""))
+
+
+def _each(
+    needs: Sequence[Wanted],
+    find: Callable[[Wanted], Source],
+    get: Callable[[Wanted, Source, Callable[[str], None]], Path],
+    say: Callable[[str], None],
+    verb: str,
+) -> dict[Wanted, Path]:
+    """The bundles that are wanted: all sources are found before the first bundle that is not there is got from one."""
+    there: dict[Wanted, Path] = {}
+    sources: dict[Wanted, Source] = {}
+    mistakes = []
+    for need in needs:
+        try:
+            if need.folders():
+                there[need] = source.resolve(need.model, need.revision, need.bundles)
+            else:
+                sources[need] = find(need)
+        except ModelError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise ConfigError(*dict.fromkeys(mistakes))
+    for need, folder in there.items():
+        say(f"{need.model}: is complete in {folder}, nothing was {verb}")
+    return there | {need: get(need, found, say) for need, found in sources.items()}
+
+
+def _original(need: Wanted, folder: str) -> Path:
+    """The bundle to copy, where there is room for it."""
+    original = source.resolve(need.model, need.revision, folder)
+    _check_space(need, sum(path.stat().st_size for path in original.iterdir()))
+    return original
 
 
 def _offer(need: Wanted) -> hub.Repository:
