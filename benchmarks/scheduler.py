@@ -11,7 +11,8 @@ import time
 from curation.classifiers.encoder import Encoder
 from curation.data.inputs import InputSpec
 from curation.data.shards import Shard
-from curation.execution.cluster import ClusterSpec, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.scoring import ScoreTask, ShardDone
 from curation.execution.spec import Pinned, RunSpec
 from curation.execution.window import run_window

@@ -20,9 +20,9 @@ scheduler)
     ;;
 worker)
     # Told before any library is imported. COMPUTE_THREADS is the run's scoring.compute_threads.
-    eval "$(python -m curation.execution.worker "${COMPUTE_THREADS:-1}")"
-    set -- --nthreads 1 --no-dashboard --preload curation.execution.worker "$@"
-    export DASK_DISTRIBUTED__NANNY__PRELOAD='["curation.execution.worker"]' # dask cuda worker has no option for it
+    eval "$(python -m curation.execution.cluster.worker "${COMPUTE_THREADS:-1}")"
+    set -- --nthreads 1 --no-dashboard --preload curation.execution.cluster.worker "$@"
+    export DASK_DISTRIBUTED__NANNY__PRELOAD='["curation.execution.cluster.worker"]' # dask cuda worker has no option for it
     case ${CURATION_DEVICE:-cpu} in
     cpu) exec dask worker "$@" ;;
     cuda) exec dask cuda worker "$@" ;;

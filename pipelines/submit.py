@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from curation.core.errors import ClusterError, CurationError
-from curation.execution import jobs, spec
+from curation.execution import spec
+from curation.execution.cluster import jobs
 from curation.execution.plan import make_plan
 
 MISTAKE = 2

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from curation.core import frames
-from curation.execution.cluster import ClusterSpec, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 
 DOUBLES = str(Path(__file__).parent / "doubles")

@@ -19,7 +19,7 @@ from curation.data.shards import Shard, write_shards
 from curation.data.sidecar import read_record
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
-from curation.execution.cluster import check_workers, connect
+from curation.execution.cluster.connect import check_workers, connect
 from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete

@@ -12,7 +12,7 @@ from curation.core.fingerprint import fingerprint
 from curation.data.inputs import RESERVED, InputSpec
 from curation.data.layout import classifier_folder
 from curation.data.reader import where_mistakes
-from curation.execution.cluster import ClusterSpec
+from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 from curation.inference.tokens import TokensSpec
 from curation.stages.tiering import TieringSpec

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from curation.core.errors import ClusterError, CurationError, DeviceError
-from curation.execution.worker import walltime
+from curation.execution.cluster.worker import walltime
 
 if TYPE_CHECKING:
     from distributed import Client, Future

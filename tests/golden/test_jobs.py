@@ -8,7 +8,7 @@ import pytest
 
 from curation import config
 from curation.core.errors import ConfigError
-from curation.execution.jobs import CONFIG, DRIVER, Place, render, submission
+from curation.execution.cluster.jobs import CONFIG, DRIVER, Place, render, submission
 from curation.execution.spec import KINDS, RunSpec, read
 
 PLACE = Place("/venv/bin/python", "/repository", "/work")

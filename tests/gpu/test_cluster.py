@@ -7,8 +7,9 @@ import pytest
 import torch
 from run_files import REPOSITORY, contents
 
-from curation.execution.cluster import ClusterSpec, connect
-from curation.execution.gpus import gpus, own_gpu
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.gpus import gpus, own_gpu
+from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 
 pytest.importorskip("dask_cuda")

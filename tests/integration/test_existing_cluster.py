@@ -10,7 +10,8 @@ from distributed import LocalCluster
 from run_files import contents
 
 from curation.core.errors import ClusterError
-from curation.execution.cluster import ClusterSpec, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 
 

@@ -28,7 +28,8 @@ from curation.data.inputs import InputSpec, find
 from curation.data.reader import read
 from curation.data.shards import split_all
 from curation.execution import lock, spec
-from curation.execution.cluster import ClusterSpec, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.plan import make_plan
 
 KEPT = ("rows", "scores", "tierings", "documents", "quarantine")

@@ -11,7 +11,8 @@ from conftest import wait_until
 
 from curation.core.errors import ClusterError, DeviceError, ShardError
 from curation.execution import window
-from curation.execution.cluster import ClusterSpec, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.window import IN_FLIGHT_PER_WORKER, on_each_worker, run_window
 from curation.inference.replica import ScoringSpec
 

@@ -57,7 +57,10 @@ def tables_of(corpus, models, output, slurm_table=()):
         "output": str(output),
         "input": {"path": str(corpus), "carry": ["url"]},
         "classifier": [models["edu"], models["other"], models["keep"]],
-        "cluster": {"slurm": {"nodes": 2, "workers_per_node": 2, "cpus": 1, "time": "30"} | dict(slurm_table)},
+        "cluster": {
+            "slurm": {"nodes": 2, "workers_per_node": 2, "cpus": 1, "time": "30", "logs": f"{output}-slurm"}
+            | dict(slurm_table)
+        },
     }
 
 

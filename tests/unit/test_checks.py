@@ -5,7 +5,7 @@ import pytest
 from curation.classifiers.fasttext import FastText
 from curation.data.inputs import InputSpec
 from curation.execution import checks
-from curation.execution.cluster import ClusterSpec
+from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.spec import Pinned, RunSpec
 
 

@@ -4,9 +4,10 @@ import pytest
 from doubles import nvml
 
 from curation.core.errors import ClusterError
-from curation.execution import cluster
-from curation.execution.cluster import ClusterSpec, check_workers
-from curation.execution.slurm import SlurmSpec, seconds
+from curation.execution.cluster import spec
+from curation.execution.cluster.connect import check_workers
+from curation.execution.cluster.slurm import SlurmSpec, seconds
+from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 
 
@@ -14,7 +15,7 @@ from curation.inference.replica import ScoringSpec
 def two_gpus(monkeypatch):
     """Two GPUs, and dask-cuda to use them with."""
     nvml.install(monkeypatch, "GPU-a", "GPU-b")
-    monkeypatch.setattr("curation.execution.gpus.find_spec", lambda _: True)
+    monkeypatch.setattr("curation.execution.cluster.gpus.find_spec", lambda _: True)
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def no_gpu(monkeypatch):
 
 @pytest.mark.usefixtures("two_gpus")
 def test_auto_takes_the_gpus_that_are_there_and_says_so():
-    spec, why = ClusterSpec().settled("auto")
-    assert (spec.kind, why) == ("cuda", "auto: NVML reports 2 GPUs")
+    settled, why = ClusterSpec().settled("auto")
+    assert (settled.kind, why) == ("cuda", "auto: NVML reports 2 GPUs")
     assert ClusterSpec().device("auto") == "cuda"
     assert ClusterSpec().with_room_for("cudf").describe(ScoringSpec()) == (
         "cuda, 2 workers (auto: NVML reports 2 GPUs), each with a GPU; RMM has 2.0 of its 80.0 GiB, torch what is left"
@@ -35,8 +36,8 @@ def test_auto_takes_the_gpus_that_are_there_and_says_so():
 
 @pytest.mark.usefixtures("no_gpu")
 def test_auto_takes_the_cpu_elsewhere_and_says_so():
-    spec, why = ClusterSpec(workers=2).settled("auto")
-    assert (spec.kind, why) == ("cpu", "auto: NVML reports no GPU")
+    settled, why = ClusterSpec(workers=2).settled("auto")
+    assert (settled.kind, why) == ("cpu", "auto: NVML reports no GPU")
     assert ClusterSpec(workers=2).describe(ScoringSpec()) == "cpu, 2 workers (auto: NVML reports no GPU)"
 
 
@@ -95,7 +96,7 @@ def test_settings_that_make_no_sense_are_mistakes(settings, mistake):
 
 
 def test_slurm_without_dask_jobqueue_is_a_mistake(monkeypatch):
-    monkeypatch.setattr(cluster, "find_spec", lambda _: None)
+    monkeypatch.setattr(spec, "find_spec", lambda _: None)
     (mistake,) = ClusterSpec(kind="slurm").mistakes()
     assert mistake == "cluster: slurm needs dask-jobqueue; pip install '.[slurm]'."
 

@@ -1,9 +1,9 @@
-"""curation.execution.gpus: what NVML reports, and what CUDA_VISIBLE_DEVICES leaves of it."""
+"""curation.execution.cluster.gpus: what NVML reports, and what CUDA_VISIBLE_DEVICES leaves of it."""
 
 import pytest
 from doubles import nvml
 
-from curation.execution.gpus import gpus, own_gpu, why_no_cuda
+from curation.execution.cluster.gpus import gpus, own_gpu, why_no_cuda
 
 
 def test_without_a_driver_there_is_no_gpu(monkeypatch):
@@ -38,5 +38,5 @@ def test_hidden_gpus_are_said_to_be_hidden(monkeypatch):
 
 def test_a_gpu_without_dask_cuda_is_no_cluster(monkeypatch):
     nvml.install(monkeypatch, "GPU-a")
-    monkeypatch.setattr("curation.execution.gpus.find_spec", lambda _: None)
+    monkeypatch.setattr("curation.execution.cluster.gpus.find_spec", lambda _: None)
     assert why_no_cuda({}).startswith("dask-cuda is not installed")

@@ -22,7 +22,7 @@ from curation.core.errors import ConfigError, CurationError
 from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.execution import checks
-from curation.execution.cluster import connect
+from curation.execution.cluster.connect import connect
 from curation.execution.doctor import between, facts, files, network, resources, software
 from curation.execution.doctor.facts import Facts
 from curation.execution.doctor.findings import Check, Finding, by_host, change, note, ok

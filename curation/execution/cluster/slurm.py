@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from curation.execution.cluster.worker import PRELOAD, worker_environ
 from curation.execution.walltime import ENDS
-from curation.execution.worker import PRELOAD, worker_environ
 
 LOST_WORKER_S = 600
 """How long dask-jobqueue waits for a requeued job's worker before it cancels the job; its default leaves 15 s."""
@@ -27,6 +27,7 @@ class SlurmSpec:
         each "/outside:/inside" or "/both".
     setup : shell lines that come first in every job, such as "module load cuda".
     directives : further options of sbatch, such as "--qos=low".
+    logs : the folder for what the jobs of ``kind = "slurm"`` print; a submission has a folder of its own.
     """
 
     partition: str = ""
@@ -42,6 +43,7 @@ class SlurmSpec:
     mounts: tuple[str, ...] = ()
     setup: tuple[str, ...] = ()
     directives: tuple[str, ...] = ()
+    logs: str = "slurm-logs"
 
     def mistakes(self) -> list[str]:
         """What is wrong with it."""
@@ -90,6 +92,7 @@ class SlurmSpec:
             "job_directives_skip": [] if memory_bytes else ["--mem="],
             "job_extra_directives": ["--requeue", *(["--gres=gpu:1"] if self.gpus else []), *self.directives],
             "job_script_prologue": [*exports(compute_threads), *self.setup],
+            "log_directory": self.logs,
             "worker_extra_args": ["--preload", PRELOAD, "--memory-limit", str(memory_bytes)],
             "scheduler_options": {"dashboard_address": ":0"} | where,
         }

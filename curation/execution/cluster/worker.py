@@ -102,5 +102,5 @@ def _is_news(record: logging.LogRecord) -> bool:
     return record.exc_info is None and not record.getMessage().startswith("Compute Failed")
 
 
-if __name__ == "__main__":  # for shells: eval "$(python -m curation.execution.worker COMPUTE_THREADS)"
+if __name__ == "__main__":  # for shells: eval "$(python -m curation.execution.cluster.worker COMPUTE_THREADS)"
     sys.stdout.writelines(f"export {key}={value}\n" for key, value in worker_environ(int(sys.argv[1])).items())

@@ -11,10 +11,10 @@ from curation import config
 from curation.core.errors import ConfigError
 from curation.core.fingerprint import canonical_json
 from curation.data import storage
-from curation.execution.cluster import ClusterSpec
-from curation.execution.slurm import SlurmSpec, exports, seconds
+from curation.execution.cluster.slurm import SlurmSpec, exports, seconds
+from curation.execution.cluster.spec import ClusterSpec
+from curation.execution.cluster.worker import ALLOWED_FAILURES, PRELOAD
 from curation.execution.spec import RunSpec
-from curation.execution.worker import ALLOWED_FAILURES, PRELOAD
 
 CONFIG, DRIVER, WORKERS = "config.json", "driver.sh", "workers.sh"
 
