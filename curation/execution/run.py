@@ -19,7 +19,7 @@ from curation.data.shards import Shard, write_shards
 from curation.data.sidecar import read_record
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
-from curation.execution.cluster.connect import check_workers, connect
+from curation.execution.cluster.connect import Roll, connect
 from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete
@@ -122,13 +122,13 @@ class _Run:
         self.scored_now: Counter[str] = Counter()
         self.times = Times({})
         self.builds: Mapping[str, str] = {}
-        self.known: set[str] = set()
+        self.late: set[str] = set()
+        self.roll = Roll(client, plan.spec.scoring.device)
         self.num_done = 0
 
     def carry_out(self) -> int:
         if self.plan.missing.tasks:
             self.builds = self._warm()
-            self.known = set(self.builds)
             self.times = Times(self.builds)
             start = time.monotonic()
             self._score()
@@ -195,10 +195,10 @@ class _Run:
 
     def _meet(self, worker: str) -> None:
         """A worker that came later is held to what was asked of the first ones."""
-        if worker and worker not in self.known:
-            self.known.add(worker)
+        if worker and worker not in self.builds and worker not in self.late:
+            self.late.add(worker)
             self.log.event("joined", worker=worker)
-            check_workers(self.client, self.spec.scoring.device)
+            self.roll.call()
 
     def _has_enough(self) -> bool:
         return self.stopping() or len(self.failed) >= self.spec.max_failures

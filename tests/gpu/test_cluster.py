@@ -12,8 +12,6 @@ from curation.execution.cluster.gpus import gpus, own_gpu
 from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 
-pytest.importorskip("dask_cuda")
-
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here"),
@@ -23,6 +21,7 @@ pytestmark = [
 @pytest.fixture
 def one_gpu(monkeypatch):
     """The first GPU alone."""
+    pytest.importorskip("dask_cuda")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus()[0].uuid)
 
 

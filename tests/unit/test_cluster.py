@@ -5,7 +5,7 @@ from doubles import nvml
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster import spec
-from curation.execution.cluster.connect import check_workers
+from curation.execution.cluster.connect import Roll
 from curation.execution.cluster.slurm import SlurmSpec, seconds
 from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
@@ -113,27 +113,47 @@ class Workers:
     """What a client says of workers by the UUIDs of their GPUs."""
 
     def __init__(self, *uuids):
+        self.asked = []
         self.uuids = {f"tcp://w:{number}": uuid for number, uuid in enumerate(uuids)}
 
     def scheduler_info(self, n_workers):
         assert n_workers == -1
         return {"workers": {address: {"nthreads": 1, "name": f"w{address[-1]}"} for address in self.uuids}}
 
-    def run(self, _function, on_error):
+    def run(self, _function, workers, on_error):
         assert on_error == "ignore"
-        return self.uuids
+        self.asked.append(workers)
+        return {address: self.uuids[address] for address in workers}
 
 
 def test_every_worker_has_a_gpu_of_its_own():
-    check_workers(Workers("GPU-a", "GPU-b"), "cuda")
+    Roll(Workers("GPU-a", "GPU-b"), "cuda").call()
     with pytest.raises(ClusterError, match=r"w0 \(tcp://w:0\) and w1 \(tcp://w:1\) share the GPU GPU-a"):
-        check_workers(Workers("GPU-a", "GPU-a"), "cuda")
+        Roll(Workers("GPU-a", "GPU-a"), "cuda").call()
     with pytest.raises(ClusterError, match=r"Workers without a GPU: w1"):
-        check_workers(Workers("GPU-a", ""), "cuda")
+        Roll(Workers("GPU-a", ""), "cuda").call()
 
 
 def test_gpus_of_an_existing_cluster_do_not_idle_unasked():
-    check_workers(Workers("", ""), "auto")
-    check_workers(Workers("GPU-a", "GPU-b"), "cpu")
+    Roll(Workers("", ""), "auto").call()
+    Roll(Workers("GPU-a", "GPU-b"), "cpu").call()
     with pytest.raises(ClusterError, match="say whether they are used"):
-        check_workers(Workers("GPU-a", "GPU-b"), "auto")
+        Roll(Workers("GPU-a", "GPU-b"), "auto").call()
+
+
+def test_a_worker_that_comes_later_is_looked_at_and_the_others_are_not_again():
+    workers = Workers("GPU-a")
+    roll = Roll(workers, "cuda")
+    roll.call()
+    workers.uuids["tcp://w:1"] = "GPU-a"
+    with pytest.raises(ClusterError, match="share the GPU GPU-a"):
+        roll.call()
+    assert workers.asked == [["tcp://w:0"], ["tcp://w:1"]]
+
+
+def test_a_worker_that_has_gone_shares_nothing():
+    workers = Workers("GPU-a")
+    roll = Roll(workers, "cuda")
+    roll.call()
+    workers.uuids = {"tcp://w:9": "GPU-a"}
+    roll.call()

@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -38,41 +38,56 @@ def connect(
         where = spec.address or spec.scheduler_file or "this process"
         client = stack.enter_context(_existing(spec, where) if spec.kind == "existing" else _started(spec, scoring))
         _await_worker(client, where, spec.patience_s, stopping)
-        check_workers(client, scoring.device if spec.kind == "existing" else spec.device(scoring.device))
+        Roll(client, scoring.device if spec.kind == "existing" else spec.device(scoring.device)).call()
         yield client
 
 
-def check_workers(client: "Client", device: str) -> None:
-    """Raise ClusterError where two tasks would share one replica, two workers one GPU, or GPUs would idle unasked."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    if several := sorted({each["nthreads"] for each in workers.values()} - {1}):
-        raise ClusterError(
-            f"Workers run {several[-1]} tasks at a time; one is right, as every task uses its worker's models by "
-            "itself. Start them with --nthreads 1, and more of them."
-        )
-    if device == "cpu":
-        return
-    owners = defaultdict(list)
-    for address, uuid in client.run(own_gpu, on_error="ignore").items():
-        owners[uuid].append(f"{workers[address]['name']} ({address})" if address in workers else address)
-    without = owners.pop("", [])
-    if device == AUTO:
-        if owners:
+class Roll:
+    """The workers of a cluster: each is looked at when it is new, for it may come at any time."""
+
+    def __init__(self, client: "Client", device: str) -> None:
+        self.client, self.device = client, device
+        self.gpus: dict[str, str] = {}
+
+    def call(self) -> None:
+        """Look at those who are new.
+
+        Raises ClusterError where two tasks would share one replica, two workers one GPU, or GPUs would idle unasked.
+        """
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        if several := sorted({each["nthreads"] for each in workers.values()} - {1}):
+            raise ClusterError(
+                f"Workers run {several[-1]} tasks at a time; one is right, as every task uses its worker's models by "
+                "itself. Start them with --nthreads 1, and more of them."
+            )
+        new = [worker for worker in workers if worker not in self.gpus]
+        found = dict.fromkeys(new, "")
+        if new and self.device != "cpu":
+            found = self.client.run(own_gpu, workers=new, on_error="ignore")
+        self.gpus = {worker: uuid for worker, uuid in self.gpus.items() if worker in workers} | found
+        if self.device != "cpu":
+            self._check({worker: f"{each['name']} ({worker})" for worker, each in workers.items()})
+
+    def _check(self, names: Mapping[str, str]) -> None:
+        owners = defaultdict(list)
+        for worker, uuid in self.gpus.items():
+            owners[uuid].append(names[worker])
+        without = owners.pop("", [])
+        if self.device == AUTO and owners:
             raise ClusterError(
                 "The workers have GPUs; say whether they are used: scoring.device=cuda, or scoring.device=cpu."
             )
-        return
-    if without:
-        raise ClusterError(
-            f"Workers without a GPU: {', '.join(without)}. Start one for each GPU (dask cuda worker, or "
-            'cluster.slurm.gpus = 1), or score with scoring.device = "cpu".'
-        )
-    for uuid, names in owners.items():
-        if len(names) > 1:
+        if self.device != AUTO and without:
             raise ClusterError(
-                f"{' and '.join(names)} share the GPU {uuid}; one worker for each GPU is right. Give each its own "
-                "CUDA_VISIBLE_DEVICES, or start fewer."
+                f"Workers without a GPU: {', '.join(without)}. Start one for each GPU (dask cuda worker, or "
+                'cluster.slurm.gpus = 1), or score with scoring.device = "cpu".'
             )
+        for uuid, several in owners.items():
+            if len(several) > 1:
+                raise ClusterError(
+                    f"{' and '.join(several)} share the GPU {uuid}; one worker for each GPU is right. Give each its "
+                    "own CUDA_VISIBLE_DEVICES, or start fewer."
+                )
 
 
 @contextmanager
