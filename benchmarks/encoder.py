@@ -133,7 +133,7 @@ def sentence_transformer(folder: Path) -> Score:
 
 def ourselves(folders: Sequence[Path], precision: Precision) -> Candidate:
     """A replica, as workers hold it."""
-    replica = load_replica([_recipe(folder, precision) for folder in folders], ScoringSpec())
+    replica = load_replica([_recipe(folder, precision) for folder in folders], ScoringSpec(device="cpu"))
 
     def score(texts: Sequence[str]) -> Scores:
         return np.stack(list(replica(texts).values()))

@@ -35,7 +35,7 @@ replica = load_replica([
     Encoder("educational-value", "embedded:models/educational-value", precision=precision),
     Encoder("text-quality", "embedded:models/quality", precision=precision),
     FastText("worth-keeping", "embedded:models/worth-keeping", "__label__keep"),
-], ScoringSpec())
+], ScoringSpec(device="cpu"))
 print("ready", flush=True)
 sys.stdin.readline()
 start = time.perf_counter()

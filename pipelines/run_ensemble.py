@@ -29,7 +29,8 @@ def main() -> int:
     if arguments.config and "=" in arguments.config:
         arguments.config, arguments.overrides = None, [arguments.config, *arguments.overrides]
     console = Console(soft_wrap=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.default_int_handler)
     try:
         settings = spec.read(arguments.config or EMBEDDED, arguments.overrides)
         plan = make_plan(settings)

@@ -44,6 +44,7 @@ def main() -> int:
             out.print("\n".join(f"# {job.folder}/{name}\n{text}" for name, text in files.items()), end="")
             return 0
         make_plan(job.planned).say(out)
+        out.print("".join(f"note: {note}\n" for note in job.notes), end="")
         out.print(f"submitted: job {submit(job.folder, files)}; scripts and logs are in {job.folder}")
     except CurationError as error:
         err.print(str(error), style="red")

@@ -108,6 +108,12 @@ def url_of(fs: Any, path: str) -> str:
     return path if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path))
 
 
+def from_root(url: str) -> str:
+    """A local path with all folders from the root; any other URL, and none, as it is."""
+    is_local = bool(url) and "://" not in url.removeprefix("file://")
+    return filesystem(url)[1] if is_local else url
+
+
 def join(url: str, *parts: str) -> str:
     """`url` with relative parts after it."""
     return posixpath.join(url, *(part.lstrip("/") for part in parts))

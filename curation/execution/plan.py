@@ -108,7 +108,8 @@ class Plan:
 
 def make_plan(spec: RunSpec) -> Plan:
     """Check everything that needs no worker. Raises ConfigError with all mistakes; reads files and writes none."""
-    spec = replace(spec, cluster=spec.cluster.with_room_for(spec.input.frame))
+    output = storage.from_root(spec.output)  # workers may work in other folders
+    spec = replace(spec, output=output, cluster=spec.cluster.with_room_for(spec.input.frame))
     asked, mistakes = spec, spec.mistakes()
     spec = replace(spec, scoring=replace(spec.scoring, device=spec.cluster.device(spec.scoring.device)))
     found = find(spec.input)

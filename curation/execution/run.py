@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -47,7 +47,6 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     or files that were written and cannot be read, end the run as incomplete. Raises ModelError when a worker cannot
     load its replica or a canary fails, ClusterError when there is no cluster to begin with.
     """
-    plan = _anywhere(plan)
     if num_swept := storage.sweep_scratch(plan.layout.root):
         console.print(f"swept: {num_swept:,} scratch files that no run writes any more", highlight=False)
     with RunLog(plan.layout) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
@@ -57,12 +56,6 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
             code = _carry_out(plan, client, console, log, stopping, prune=prune)
         log.event("end", exit_code=code)
         return code
-
-
-def _anywhere(plan: Plan) -> Plan:
-    """The same plan for processes that work in other folders: a local output has a path from the root."""
-    output = storage.url_of(*storage.filesystem(plan.spec.output))
-    return replace(plan, spec=replace(plan.spec, output=output), asked=replace(plan.asked, output=output))
 
 
 def _prune(plan: Plan, console: Console) -> None:
@@ -123,7 +116,9 @@ class _Run:
         self.times = Times({})
         self.builds: Mapping[str, str] = {}
         self.late: set[str] = set()
-        self.roll = Roll(client, plan.spec.scoring.device)
+        asked = plan.asked  # of an existing cluster whose GPUs nobody has spoken of, they are told when they come
+        device = asked.scoring.device if asked.cluster.kind == "existing" else plan.spec.scoring.device
+        self.roll = Roll(client, device)
         self.num_done = 0
 
     def carry_out(self) -> int:

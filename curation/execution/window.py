@@ -28,6 +28,7 @@ _TASKS_PER_WORKER = 20  # at least so many while items are left, so that all wor
 _FORGETTING = 0.2
 _LONG = 2
 _MOST_RESTARTS = 2
+_RESTART_S = 30
 _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
 _LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
@@ -75,6 +76,7 @@ def on_each_worker(client: "Client", function: Callable[..., Result], *arguments
     Raises what the function raises, and ClusterError when no worker survives it or the scheduler is lost.
     """
     results: dict[str, Result] = {}
+    error: BaseException | None = None
     with _lost_is_one_error():
         pending = {
             worker: client.submit(function, *arguments, workers=[worker], pure=False) for worker in _workers(client)
@@ -84,12 +86,16 @@ def on_each_worker(client: "Client", function: Callable[..., Result], *arguments
             there = _workers(client)
             for worker, future in [*pending.items()]:
                 if future.status == "error":
-                    raise future.exception()
+                    error = future.exception()
+                    pending.clear()
+                    break
                 if future.status == "finished" and (result := _result(future)) is not None:
                     results[worker] = result.value
                 elif worker in there:
                     continue
                 pending.pop(worker).cancel()
+    if error is not None:  # out here, where it is not taken for a lost scheduler
+        raise error
     if not results:
         raise ClusterError(f"Every worker died in {function.__name__}(); see the workers' logs, and their memory.")
     return results
@@ -277,10 +283,10 @@ class _Window(Generic[Item, Result]):
     def retire(self, worker: str) -> None:
         """Put a fresh process in a worker's place where a nanny can; the third time in one place, none."""
         about = self.client.scheduler_info(n_workers=-1)["workers"].get(worker, {})
-        place = str(about.get("name", worker))
+        place = str(about.get("nanny") or worker)
         self.retired[place] += 1
         if about.get("nanny") and self.retired[place] <= _MOST_RESTARTS:
-            self.client.restart_workers([worker], raise_for_error=False)
+            self.client.restart_workers([worker], timeout=_RESTART_S, raise_for_error=False)
         else:
             self.client.run_on_scheduler(_close, worker)
 

@@ -1,7 +1,8 @@
 """One trunk pass over tokenised texts, with every head that reads it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -87,7 +88,7 @@ def forward(
     texts = Framed(tokens, template)
     work = _Work(trunk, heads, texts, device, limit or Limit())
     split = alike if trunk.alike_only else batches if trunk.shape is None else runs
-    with torch.inference_mode():
+    with _device_errors(device), torch.inference_mode():
         outputs = work.run(split(texts.lengths, token_budget))
         overflowed = np.flatnonzero(~_is_finite(outputs)) if trunk.may_overflow else np.empty(0, np.int64)
         if len(overflowed):
@@ -97,6 +98,17 @@ def forward(
             for values, exact in zip(outputs, again, strict=True):
                 values[overflowed] = exact[overflowed]
     return Outputs(outputs, work.num_halved, len(overflowed))
+
+
+@contextmanager
+def _device_errors(device: str) -> Iterator[None]:
+    """A device's own failure as a DeviceError; it may show only when results are copied back."""
+    import torch
+
+    try:
+        yield
+    except torch.AcceleratorError as error:
+        raise DeviceError(f"{device} has failed, and so will all that this process asks of it: {error}") from error
 
 
 class _Work:
@@ -112,7 +124,7 @@ class _Work:
         done: list[tuple[NDArray[np.int64], list[Tensor]]] = []
         while todo:
             batch, whole = todo.pop()
-            num_tokens = int(self.texts.lengths[batch].sum())
+            num_tokens = self._laid_out(batch, whole=whole)
             if num_tokens < self.limit.num_tokens or len(batch) == 1:
                 outputs = self._attempt(self.texts.batch(batch), whole=whole, exact=exact)
                 if outputs is not None:
@@ -129,6 +141,13 @@ class _Work:
             todo.extend((half, False) for half in reversed(halves(batch)))
         return tuple(self._gathered(done, head) for head in range(len(self.heads)))
 
+    def _laid_out(self, places: NDArray[np.int64], *, whole: bool) -> int:
+        """The tokens that a batch takes memory for: padding and filling count."""
+        lengths = self.texts.lengths[places]
+        if self.trunk.shape is None:
+            return int(lengths.max()) * len(places)
+        return max(int(lengths.sum()), self.trunk.shape[0] if whole else 0)
+
     def _attempt(self, batch: Batch, *, whole: bool, exact: bool) -> "list[Tensor] | None":
         """The outputs of each head; None when memory ran out."""
         import torch
@@ -138,10 +157,6 @@ class _Work:
             return [head(states).float() for head in self.heads]
         except torch.OutOfMemoryError:
             pass
-        except torch.AcceleratorError as error:
-            raise DeviceError(
-                f"{self.device} has failed, and so will all that this process asks of it: {error}"
-            ) from error
         except RuntimeError as error:
             if _CPU_OUT_OF_MEMORY not in str(error):
                 raise

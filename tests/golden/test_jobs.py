@@ -1,5 +1,6 @@
 """The scripts that Slurm gets, word by word."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from curation import config
 from curation.core.errors import ConfigError
 from curation.execution.cluster.jobs import CONFIG, DRIVER, Place, render, submission
+from curation.execution.cluster.slurm import exports
 from curation.execution.spec import KINDS, RunSpec, read
 
 PLACE = Place("/venv/bin/python", "/repository", "/work")
@@ -30,13 +32,13 @@ CASES = {
     "pyxis": [
         "cluster.slurm.gpus=1",
         "cluster.slurm.container=/images/c.sqsh",
-        "cluster.slurm.mounts=['/data']",
+        "cluster.slurm.mounts=['/shared']",
     ],
     "apptainer": [
         "cluster.slurm.gpus=1",
         "cluster.slurm.container=/images/curation 2.sif",
         "cluster.slurm.runtime=apptainer",
-        "cluster.slurm.mounts=['/lustre/data:/data']",
+        "cluster.slurm.mounts=['/lustre/data:/data', '/shared']",
     ],
 }
 
@@ -87,6 +89,38 @@ def test_all_mistakes_are_found_before_anything_is_submitted():
         "cluster.slurm.time",
         "output",
     ]
+
+
+def test_a_container_that_would_not_see_the_output_is_a_mistake():
+    spec = read(EMBEDDED, ["output=/shared/runs/crawl", "input.path=/data/in", "cluster.slurm.container=a.sqsh"])
+    with pytest.raises(ConfigError) as caught:
+        submission(spec, "", PLACE)
+    assert list(caught.value.mistakes) == [
+        "cluster.slurm.mounts: the container would not see /shared/runs/crawl; mount its folder.",
+        "cluster.slurm.mounts: the container would not see /data/in; mount its folder.",
+    ]
+
+
+def test_settings_of_workers_that_a_submission_does_not_heed_are_noted():
+    (note,) = submission(read(EMBEDDED, ["output=/shared/run", "workers=64"]), "", PLACE).notes
+    assert note.startswith("cluster.workers: has no effect on a submission")
+
+
+def shell_of(tmp_path, squeue):
+    """The lines that a job begins with, where Slurm's squeue is this script; gives what the job takes for its end."""
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\n{squeue}\n")
+    (tmp_path / "squeue").chmod(0o755)
+    script = "\n".join([*exports(1), "set -eu", 'echo "end: ${SLURM_JOB_END_TIME:-}"'])
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "1", "TZ": "UTC"}
+    return subprocess.run(["bash", "-c", script], env=environ, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("squeue", "end"),
+    [("echo 2026-11-21T20:50:03", "1795294203"), ("exit 1", ""), ("echo NONE", ""), ("true", "")],
+)
+def test_a_job_asks_slurm_when_it_ends_and_takes_no_answer_for_none(tmp_path, squeue, end):
+    assert shell_of(tmp_path, squeue) == f"end: {end}\n"
 
 
 def test_the_driver_is_the_one_to_submit():

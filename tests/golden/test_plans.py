@@ -14,7 +14,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 def plan_of(config, *overrides):
     """The lines of a plan, or its mistakes."""
     try:
-        return "\n".join([*make_plan(spec.read(str(CONFIGS / config), overrides)).lines(), ""])
+        lines = make_plan(spec.read(str(CONFIGS / config), overrides)).lines()
+        return "".join(f"{line}\n" for line in lines).replace(f"{Path.cwd()}/", "")
     except CurationError as error:
         return f"{error}\n"
 

@@ -39,7 +39,7 @@ def host():
 
 @pytest.fixture(scope="module")
 def expected(host):
-    return Score(CLASSIFIERS)(host)
+    return Score(CLASSIFIERS, scoring=ScoringSpec(device="cpu"))(host)
 
 
 def on_cuda(precision):

@@ -31,6 +31,7 @@ from curation.execution import lock, spec
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.plan import make_plan
+from curation.inference.replica import ScoringSpec
 
 KEPT = ("rows", "scores", "tierings", "documents", "quarantine")
 
@@ -66,7 +67,7 @@ def fs(store):
 def s3_client(store):
     """Two workers that know the store from their environment."""
     assert os.environ["AWS_ENDPOINT_URL"] == store.url
-    with connect(ClusterSpec(workers=2), compute_threads=1) as client:
+    with connect(ClusterSpec(kind="cpu", workers=2), ScoringSpec()) as client:
         yield client
 
 

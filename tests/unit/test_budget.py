@@ -76,4 +76,4 @@ def test_other_threads_or_precisions_are_measured_anew(replica, tmp_path):
 
 
 def test_without_encoders_there_is_nothing_to_measure():
-    assert load_replica([], ScoringSpec()).find_budget() == budget.usual_budget("cpu")
+    assert load_replica([], ScoringSpec(device="cpu")).find_budget() == budget.usual_budget("cpu")

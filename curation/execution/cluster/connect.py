@@ -12,6 +12,7 @@ from curation.execution.cluster.gpus import own_gpu
 from curation.execution.cluster.slurm import LOST_WORKER_S
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.cluster.worker import ALLOWED_FAILURES, PRELOAD, worker_environ
+from curation.execution.window import TASK_S
 from curation.inference.replica import AUTO, ScoringSpec
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
     del scratch  # is not on the nodes
     cluster = SLURMCluster(**spec.slurm.jobqueue(spec.memory_bytes, scoring.compute_threads))
     # Not scale(): it would not replace a job that ended early.
-    cluster.adapt(minimum=spec.min_workers or spec.num_jobs, maximum=spec.num_jobs)
+    # A window has two tasks for each worker: this target asks for twice the workers while there is work for them.
+    cluster.adapt(
+        minimum=spec.min_workers or spec.num_jobs, maximum=spec.num_jobs, target_duration=f"{TASK_S / 2:.0f}s"
+    )
     return cluster
 
 

@@ -18,8 +18,10 @@ from curation.execution.spec import RunSpec
 
 CONFIG, DRIVER, WORKERS = "config.json", "driver.sh", "workers.sh"
 
+_ENDING_S = 60
 _STARTING_S = 600  # what the processes of one job wait for each other
 _SCHEDULER = "the scheduler of the job"
+_ONLY_JOBQUEUE = ("cluster: slurm needs dask-jobqueue", "cluster.slurm.container: has no effect")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,15 @@ class Submission:
         return f"curation-{PurePosixPath(self.spec.output).name}"
 
     @property
+    def notes(self) -> list[str]:
+        """The settings that have no effect on a submission."""
+        return [
+            f"cluster.{key}: has no effect on a submission, whose workers are nodes · workers_per_node."
+            for key in ("workers", "min_workers")
+            if getattr(self.spec.cluster, key)
+        ]
+
+    @property
     def planned(self) -> RunSpec:
         """The run as its driver will plan it, but for a scheduler that has no address yet."""
         device = (
@@ -74,16 +85,37 @@ class Submission:
 def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
     """What is submitted for a run, from `folder` or a folder beside its output.
 
-    Raises ConfigError for what Slurm cannot do.
+    Raises ConfigError for what Slurm cannot do, or what a container would not see.
     """
-    mistakes = replace(spec.cluster, kind="slurm", address="", scheduler_file="").mistakes(spec.scoring.device)
+    cluster = replace(spec.cluster, kind="slurm", min_workers=0, address="", scheduler_file="")
+    mistakes = [each for each in cluster.mistakes(spec.scoring.device) if not each.startswith(_ONLY_JOBQUEUE)]
     if not folder and not storage.is_local(spec.output):
         mistakes.append(
             f"output: {spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."
         )
+    folder = str(Path(folder or f"{spec.output.rstrip('/')}-slurm").absolute())
+    if "\n" in folder:
+        mistakes.append(f"output: {folder!r} holds a line break, which would end the line of the script.")
+    job = Submission(spec, folder, place)
+    mistakes += [
+        f"cluster.slurm.mounts: the container would not see {path}; mount its folder." for path in _unseen(job)
+    ]
     if mistakes:
         raise ConfigError(*mistakes)
-    return Submission(spec, str(Path(folder or f"{spec.output.rstrip('/')}-slurm").absolute()), place)
+    return job
+
+
+def _unseen(job: Submission) -> Iterator[str]:
+    """The paths of a run that a container would not see."""
+    if not job.slurm.container:
+        return
+    inside = [mount.rpartition(":")[2] for mount in _mounts(job)]
+    models = (getattr(each, name, "") for each in job.spec.classifier for name in ("model", "bundles"))
+    wanted = [job.spec.output, *job.spec.input.path, *(model for model in models if Path(model).exists())]
+    for path in dict.fromkeys(wanted):
+        is_here = "://" not in path and not path.startswith(("embedded:", "package:"))
+        if is_here and not any(f"{path}/".startswith(f"{place.rstrip('/')}/") for place in inside):
+            yield path
 
 
 def render(job: Submission, *, array: bool) -> dict[str, str]:
@@ -127,13 +159,19 @@ def _driver(job: Submission, *, array: bool) -> Iterator[str]:
     yield '    cluster.scheduler_file="$scheduler_file" &'
     yield "driver=$!"
     yield "trap '' TERM # reaches the driver by itself"
-    yield "code=138 # of a wait that the trap has ended"
-    yield 'while [ "$code" = 138 ]; do code=0; wait "$driver" || code=$?; done'
+    yield "# The trap ends a wait too; the driver's own code is told by a wait after its end."
+    yield 'while kill -0 "$driver" 2>/dev/null; do wait "$driver" || true; done'
+    yield 'code=0; wait "$driver" || code=$?'
     yield ""
     yield 'rm -f "$scheduler_file"'
     yield 'kill -INT "$scheduler" 2>/dev/null || true # and with it its workers'
-    yield ('scancel "$workers" || true' if array else 'wait "$workers" || true')
-    yield 'wait "$scheduler" || true'
+    yield from (['scancel "${workers%%;*}" || true'] if array else [])
+    yield "# What does not end by itself ends with this job."
+    yield f"for _ in {{1..{_ENDING_S}}}; do"
+    processes = '"$scheduler"' if array else '"$scheduler" "$workers"'
+    yield f"    kill -0 {processes} 2>/dev/null || break"
+    yield "    sleep 1"
+    yield "done"
     yield "# 75: stopped, and the same command goes on from there."
     yield 'if [ "$code" = 75 ]; then scontrol requeue "$SLURM_JOB_ID" || true; fi'
     yield 'exit "$code"'
@@ -191,9 +229,9 @@ def _header(job: Submission, what: str, size: Sequence[str], log: str) -> Iterat
     }
     yield from (f"#SBATCH --{key}={shlex.quote(value)}" for key, value in options.items() if value)
     yield from (f"#SBATCH {option}" for option in ("--requeue", *size, *slurm.directives))
-    yield "set -euo pipefail"
     yield from exports(job.spec.scoring.compute_threads)
     yield from slurm.setup
+    yield "set -euo pipefail"
 
 
 def _allocation(job: Submission) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from curation.execution.cluster.worker import PRELOAD, worker_environ
 from curation.execution.walltime import ENDS
 
-LOST_WORKER_S = 600
-"""How long dask-jobqueue waits for a requeued job's worker before it cancels the job; its default leaves 15 s."""
+LOST_WORKER_S = 60
+"""How long dask-jobqueue waits for a worker that a nanny starts again before it takes its job for lost."""
 
 _TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
 
@@ -54,7 +54,7 @@ class SlurmSpec:
         ]
         if self.cpus < 0:
             found.append(f"cluster.slurm.cpus: {self.cpus} is below 0; 0 means one more than compute threads.")
-        if not _TIME.fullmatch(self.time):
+        if not _TIME.fullmatch(self.time) or not seconds(self.time):
             found.append(
                 f'cluster.slurm.time: {self.time!r} is no time; write "90" minutes, "4:00:00" or "1-12:00:00".'
             )
@@ -80,7 +80,7 @@ class SlurmSpec:
 
         Slurm bounds a worker's memory; without `memory_bytes` nothing is asked and Dask bounds nothing.
         """
-        where = {"interface": self.interface} if self.interface else {"host": "0.0.0.0"}  # noqa: S104 - nodes call back
+        where = {} if self.interface else {"host": "0.0.0.0"}  # noqa: S104 - nodes call back
         return {
             "queue": self.partition or None,
             "account": self.account or None,
@@ -90,10 +90,18 @@ class SlurmSpec:
             "job_cpu": self.cores(compute_threads),
             "memory": f"{memory_bytes or 1 << 30} B",
             "job_directives_skip": [] if memory_bytes else ["--mem="],
-            "job_extra_directives": ["--requeue", *(["--gres=gpu:1"] if self.gpus else []), *self.directives],
+            "job_extra_directives": ["--no-requeue", *(["--gres=gpu:1"] if self.gpus else []), *self.directives],
             "job_script_prologue": [*exports(compute_threads), *self.setup],
             "log_directory": self.logs,
-            "worker_extra_args": ["--preload", PRELOAD, "--memory-limit", str(memory_bytes)],
+            "worker_extra_args": [
+                "--preload",
+                PRELOAD,
+                "--preload-nanny",
+                PRELOAD,
+                "--memory-limit",
+                str(memory_bytes),
+            ],
+            "interface": self.interface or None,
             "scheduler_options": {"dashboard_address": ":0"} | where,
         }
 
@@ -114,5 +122,6 @@ def seconds(time: str) -> int:
 def exports(compute_threads: int) -> Iterator[str]:
     """The lines of a job script that give its processes their environment."""
     yield from (f"export {key}={value}" for key, value in worker_environ(compute_threads).items())
-    ends = 'date +%s -d "$(squeue --noheader --job "$SLURM_JOB_ID" --format %e)" 2>/dev/null'
-    yield f'{ENDS}=$({ends} || echo "${{{ENDS}:-}}") && export {ENDS}'
+    job = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
+    yield f"ends=$(squeue --noheader --job {job} --format %e 2>/dev/null || true)"
+    yield f'if [ -n "$ends" ]; then {ENDS}=$(date +%s -d "$ends" || echo "${{{ENDS}:-}}"); export {ENDS}; fi'

@@ -88,8 +88,10 @@ class ClusterSpec:
         needs_gpus = self.kind == "cuda" or (self.kind == "auto" and device == "cuda")
         if needs_gpus and (why := why_no_cuda()):
             yield f"cluster: GPUs are asked for, and {why}."
-        elif needs_gpus and self.workers > (num_gpus := len(gpus())):
+        elif self.kind == "cuda" and self.workers > (num_gpus := len(gpus())):
             yield f"cluster.workers: {self.workers} is more than this machine's {num_gpus} GPUs, one for each worker."
+        if self.kind == "slurm" and self.slurm.container:
+            yield 'cluster.slurm.container: has no effect with kind = "slurm"; use pipelines/submit.py.'
         if self.kind == "slurm" and find_spec("dask_jobqueue") is None:
             yield "cluster: slurm needs dask-jobqueue; pip install '.[slurm]'."
 
@@ -100,7 +102,9 @@ class ClusterSpec:
         why = "scoring.device is cpu" if device == "cpu" else why_no_cuda()
         if why:
             return replace(self, kind="cpu"), f"auto: {why}"
-        return replace(self, kind="cuda"), f"auto: NVML reports {len(gpus())} GPUs"
+        num_gpus = len(gpus())
+        reason = f"auto: NVML reports {num_gpus} GPU{'s' * (num_gpus > 1)}"
+        return replace(self, kind="cuda", workers=min(self.workers, num_gpus)), reason
 
     def device(self, asked: str) -> str:
         """The device that "auto" stands for; on an existing cluster, which nothing is known of yet, the CPU."""
