@@ -1,5 +1,6 @@
 """A shard as a stream of partitions, in memory bounded by the largest of them, with every row accounted for."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,10 +82,10 @@ class Reader:
     def _counted(self, gathered: "_Gathered") -> Partition:
         """The partition of gathered rows, after counting them."""
         partition, counts = gathered.partition(self._shard.relative), self.counts
-        states = partition.frame["state"].value_counts()
-        counts.ok += int(states.get("ok", 0))
-        counts.blank += int(states.get("blank", 0))
-        counts.not_selected += int(states.get("not_selected", 0))
+        states = Counter(partition.frame["state"].tolist())
+        counts.ok += states["ok"]
+        counts.blank += states["blank"]
+        counts.not_selected += states["not_selected"]
         counts.quarantined += len(gathered.quarantined)
         counts.made_ids += gathered.ids.count(None)
         counts.carry_nulls += gathered.num_wrong
