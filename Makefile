@@ -61,6 +61,7 @@ bench: $(VENV)/.bench,$(EXTRA)
 	$(BIN)/python benchmarks/fasttext_predict.py --texts $(firstword $(TEXTS))
 	$(BIN)/python benchmarks/scaling.py --texts $(TEXTS)
 	$(BIN)/python benchmarks/scheduler.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/thresholds.py
 	$(BIN)/python benchmarks/retier.py
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,15 @@ def canonical_json(value: Any) -> bytes:
 def fingerprint(value: Any) -> str:
     """64 hexadecimal digits that are equal exactly when two JSON values are."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def fingerprint_each(values: Iterable[Any]) -> str:
+    """The fingerprint of the list of these values, of which one at a time is in memory."""
+    digest = hashlib.sha256(b"[")
+    for place, value in enumerate(values):
+        digest.update(b"," * (place > 0) + canonical_json(value))
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

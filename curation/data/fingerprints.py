@@ -4,7 +4,6 @@ A Parquet shard is known by the hash of its file's footer (an edit that leaves t
 JSON Lines by the hash of its bytes as they lie in the file.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,4 +73,4 @@ def _hash(shard: Shard) -> str:
 
 def write_inputs(url: str, inputs: Mapping[str, KnownInput]) -> None:
     """Keep what is known of the files."""
-    storage.write_bytes(url, canonical_json({name: dataclasses.asdict(known) for name, known in inputs.items()}))
+    storage.write_bytes(url, canonical_json({name: vars(known) for name, known in inputs.items()}))

@@ -1,5 +1,6 @@
 """A shard as a stream of partitions, in memory bounded by the largest of them, with every row accounted for."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,10 +82,10 @@ class Reader:
     def _counted(self, gathered: "_Gathered") -> Partition:
         """The partition of gathered rows, after counting them."""
         partition, counts = gathered.partition(self._shard.relative), self.counts
-        states = partition.frame["state"].value_counts()
-        counts.ok += int(states.get("ok", 0))
-        counts.blank += int(states.get("blank", 0))
-        counts.not_selected += int(states.get("not_selected", 0))
+        states = Counter(partition.frame["state"].tolist())
+        counts.ok += states["ok"]
+        counts.blank += states["blank"]
+        counts.not_selected += states["not_selected"]
         counts.quarantined += len(gathered.quarantined)
         counts.made_ids += gathered.ids.count(None)
         counts.carry_nulls += gathered.num_wrong
@@ -172,11 +173,10 @@ class _Gathered:
         }
         columns = zip(self._spec.carried.items(), self._carried, strict=True)
         carried = {name: pa.array(values, _ARROW[kind]) for (name, kind), values in columns}
-        frame: pd.DataFrame = pa.table(known).to_pandas()
         values = pa.table(carried).to_pandas(types_mapper=_NULLABLE.get)
         selected = _selected(values, self._spec.where) if self._spec.where else np.ones(count, dtype=bool)
         states = np.where(selected, np.where(self._blank, "blank", "ok"), "not_selected")
-        frame["state"] = pd.Series(states, dtype="str")
+        frame: pd.DataFrame = pa.table(known | {"state": pa.array(states)}).to_pandas()
         return Partition(frame.join(values) if carried else frame, tuple(self.quarantined))
 
 

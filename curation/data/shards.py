@@ -6,7 +6,7 @@ A big Parquet file is cut between row groups, a big plain JSON Lines file betwee
 import dataclasses
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -79,10 +79,10 @@ def split_all(files: Sequence[InputFile], spec: InputSpec) -> Split:
     )
 
 
-def write_shards(url: str, shards: Iterable[Shard]) -> None:
+def write_shards(url: str, shards: Sequence[Shard]) -> None:
     """Keep the plan, in its order."""
     with sidecar.SidecarWriter(url, _SCHEMA) as writer:
-        writer.write(pa.Table.from_pylist([dataclasses.asdict(shard) for shard in shards], schema=_SCHEMA))
+        writer.write({name: [getattr(shard, name) for shard in shards] for name in _SCHEMA.names})
         writer.finish({"kind": "shards"})
 
 

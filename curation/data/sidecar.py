@@ -7,6 +7,7 @@ an equal record give equal bytes. It appears under its final name when it is com
 import contextlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -128,7 +129,7 @@ def iter_columns(url: str, columns: Sequence[str] | None = None) -> Iterator[pa.
         if missing := [name for name in names if name not in file.schema_arrow.names]:
             raise ShardError(f"{url}: lacks the columns {missing}; it has {file.schema_arrow.names}.")
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group, columns=names)
+            yield file.read_row_group(group, columns=names, use_threads=False)  # few columns: threads cost more
         if not file.num_row_groups:
             yield file.read(columns=names)
 
@@ -145,7 +146,7 @@ def _called_damaged(url: str) -> Iterator[None]:
 
 def _record(footer: pq.FileMetaData, url: str) -> Record:
     """The record in a footer. Raises ValueError when it holds none, ShardError when it is of a newer format."""
-    record = json.loads((footer.metadata or {}).get(_KEY, b"null"))
+    record = json.loads((footer.metadata or {}).get(_KEY, b"null"), object_pairs_hook=_interned)
     if not isinstance(record, dict) or not isinstance(record.get("format"), int):
         raise ValueError("its footer holds no record of this package")  # noqa: TRY004 - the file is wrong, not a caller
     if record["format"] > FORMAT:
@@ -154,6 +155,11 @@ def _record(footer: pq.FileMetaData, url: str) -> Record:
             "Use the version that wrote it, or a newer one."
         )
     return record
+
+
+def _interned(pairs: list[tuple[str, Any]]) -> Record:
+    """A JSON object that shares its strings with others: a run holds the records of all its shards at once."""
+    return {sys.intern(key): sys.intern(value) if isinstance(value, str) else value for key, value in pairs}
 
 
 def _array(values: Any, field: pa.Field) -> pa.Array | pa.ChunkedArray:

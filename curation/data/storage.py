@@ -1,9 +1,10 @@
 """Bytes on any fsspec path. A file that exists under its final name is complete.
 
-A local file is written under a scratch name, synced and renamed; a remote one is put in one request. Scratch files lie
-in the nearest `.scratch` folder above the target (`sweep_scratch` makes one in a run's directory, and empties it), or
-beside the target where there is none. What will be put elsewhere waits in a file without a name, which dies with its
-process.
+A local file is written under a scratch name, synced and renamed; a remote one is put in one request. Names last when
+their folder is synced: that of a file alone at once, those of the many files of a run once, before its end. Scratch
+files lie in the nearest `.scratch` folder above the target (`sweep_scratch` makes one in a run's directory, and empties
+it), or beside the target where there is none. What will be put elsewhere waits in a file without a name, which dies
+with its process.
 """
 
 import contextlib
@@ -162,6 +163,8 @@ def write_bytes(url: str, data: bytes) -> None:
     if isinstance(fs, LocalFileSystem):
         with committed(url) as file, explaining(url, "written"):
             file.write(data)
+        with explaining(url, "written"):
+            _sync_folder(Path(path).parent)
         return
     with explaining(url, "written"):
         fs.pipe_file(path, data, **_put_options(fs))
@@ -235,8 +238,9 @@ def append_bytes(url: str, data: bytes) -> None:
 def committed(url: str) -> Iterator[BinaryIO]:
     """A file to write bytes to, which appears under its final name when the block ends.
 
-    When the block raises, nothing appears and an older file of that name stays. Raises ShardError when the file cannot
-    be made or committed; what the block itself raises stays what it is.
+    When the block raises, nothing appears and an older file of that name stays. A power cut may take the name back, and
+    the file with it, until `sync_folders`; never a part of it. Raises ShardError when the file cannot be made or
+    committed; what the block itself raises stays what it is.
     """
     fs, path = filesystem(url)
     with contextlib.ExitStack() as stack:
@@ -246,6 +250,15 @@ def committed(url: str) -> Iterator[BinaryIO]:
         with explaining(url, "written"):
             file.flush()
             _commit(fs, file, path)
+
+
+def sync_folders(url: str) -> None:
+    """Make the names of all files below a folder of this machine survive a power cut. Raises ShardError."""
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        with explaining(url, "synced"):
+            for folder, _, _ in os.walk(path):
+                _sync_folder(Path(folder))
 
 
 def remove(url: str) -> None:
@@ -359,7 +372,6 @@ def _commit(fs: Any, file: BinaryIO, path: str) -> None:
         return
     os.fsync(file.fileno())
     Path(file.name).replace(path)
-    _sync_folder(Path(path).parent)
 
 
 def _is_s3(fs: Any) -> bool:
@@ -444,6 +456,8 @@ def _scratch_folder(folder: Path) -> Path:
 
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably: a name survives a power cut only when its folder was synced."""
+    if folder.is_dir():
+        return
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from curation.data import storage
@@ -14,6 +15,7 @@ from curation.execution.spec import Pinned
 
 READ_THREADS = 16
 ROW_STATES = ("ok", "blank", "not_selected", "quarantined")
+_RUNS_PER_THREAD = 8
 _COUNTED = ("read", *ROW_STATES, "made_ids", "carry_nulls")
 
 
@@ -41,7 +43,7 @@ class Audit:
         return sum(self.files.values(), Counter())
 
 
-def read_records(layout: Layout, shards: Iterable[Shard], pinned: Sequence[Pinned]) -> list[ShardRecords]:
+def read_records(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> list[ShardRecords]:
     """The records that lie in a run directory for these shards and classifiers, in the order of the shards.
 
     Folders are listed first: an object store would be asked for every file that is not there.
@@ -61,8 +63,10 @@ def read_records(layout: Layout, shards: Iterable[Shard], pinned: Sequence[Pinne
             {each.name: record(layout.scores(each.folder, shard.name)) for each in pinned},
         )
 
+    size = 1 + len(shards) // (_RUNS_PER_THREAD * READ_THREADS)
+    runs = [shards[start : start + size] for start in range(0, len(shards), size)]
     with ThreadPoolExecutor(READ_THREADS) as threads:
-        return list(threads.map(records, shards))
+        return list(chain.from_iterable(threads.map(lambda run: [records(shard) for shard in run], runs)))
 
 
 def audit(complete: Iterable[ShardRecords], waiting: Iterable[ShardRecords] = ()) -> Audit:

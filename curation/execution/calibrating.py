@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part", Histogram, Refinement)
 
 _SHARDS_PER_TASK = 200
+_ROWS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ def calibrate(client: "Client", spec: RunSpec, pinned: Pinned, shards: Sequence[
 
 def first_pass(task: PassTask) -> Histogram:
     """The coarse histogram of some shards. Runs on a worker."""
-    return reduce(add, (coarse(*chunk) for chunk in _weighted_scores(task)), Histogram.empty())
+    return reduce(add, (coarse(*rows) for rows in _weighted_scores(task)), Histogram.empty())
 
 
 def second_pass(task: PassTask) -> Refinement:
     """The refinement of some shards. Runs on a worker."""
-    return reduce(iadd, (fine(*chunk, task.bins) for chunk in _weighted_scores(task)), Refinement.empty(task.bins))
+    return reduce(iadd, (fine(*rows, task.bins) for rows in _weighted_scores(task)), Refinement.empty(task.bins))
 
 
 def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Sequence[PassTask]) -> Part:
@@ -71,11 +72,20 @@ def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Seque
 
 
 def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Scores and weights of the shards, small ones together: a histogram of few rows costs as much as one of many."""
     layout = Layout(task.spec.output)
     column = task.pinned.classifier.score_column
+    scores: list[NDArray[Any]] = []
+    weights: list[NDArray[Any]] = []
     for name in task.shards:
-        scores = read_columns(layout.scores(task.pinned.folder, name), [column])[column].to_numpy()
-        yield scores.astype(np.float32, copy=False), _weights(layout.rows(name), task.spec.tiering, len(scores))
+        found = read_columns(layout.scores(task.pinned.folder, name), [column])[column].to_numpy()
+        scores.append(found.astype(np.float32, copy=False))
+        weights.append(_weights(layout.rows(name), task.spec.tiering, len(found)))
+        if sum(map(len, scores)) >= _ROWS_AT_ONCE:
+            yield np.concatenate(scores), np.concatenate(weights)
+            scores, weights = [], []
+    if scores:
+        yield np.concatenate(scores), np.concatenate(weights)
 
 
 def _weights(rows: str, tiering: TieringSpec, num_rows: int) -> NDArray[Any]:

@@ -85,11 +85,11 @@ def former_config(layout: Layout) -> Mapping[str, Any]:
 
 
 def _former_shards(layout: Layout) -> Mapping[str, tuple[Shard, ...]]:
-    by_file: dict[str, tuple[Shard, ...]] = {}
+    by_file = defaultdict(list)
     if storage.exists(layout.shards):
         for shard in read_shards(layout.shards):
-            by_file[shard.relative] = (*by_file.get(shard.relative, ()), shard)
-    return by_file
+            by_file[shard.relative].append(shard)
+    return {relative: tuple(shards) for relative, shards in by_file.items()}
 
 
 def _here(shards: Sequence[Shard], file: InputFile) -> tuple[Shard, ...]:

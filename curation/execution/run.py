@@ -2,17 +2,17 @@
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from curation import config
 from curation.calibration.thresholds import Thresholds
 from curation.core.errors import CalibrationError, ClusterError, ShardError
-from curation.core.fingerprint import canonical_json, fingerprint
+from curation.core.fingerprint import canonical_json, fingerprint_each
 from curation.data import storage
 from curation.data.fingerprints import write_inputs
 from curation.data.shards import Shard, write_shards
@@ -28,7 +28,7 @@ from curation.execution.progress import progress
 from curation.execution.scoring import score_shard, warm
 from curation.execution.settling import settle
 from curation.execution.summary import Summary
-from curation.execution.tiering import Opinion, TierTask, tier_shard
+from curation.execution.tiering import Opinion, TierTask, Totals, tier_shard
 from curation.execution.times import Times
 from curation.execution.walltime import Stopping, stop_on_signals
 from curation.execution.window import IN_FLIGHT_PER_WORKER, TASK_S, on_each_worker, run_window
@@ -139,7 +139,7 @@ class _Run:
         recorded = {each.shard.name: each.rows["input"] for each in complete if each.rows is not None}
         write_inputs(self.plan.layout.inputs_json, self.plan.division.learn(recorded))
         found = audit(complete, waiting)
-        tiers: list[Mapping[str, Any]] = []
+        tiers: Totals | None = None
         if complete and (not waiting or self.spec.tiering.allow_partial):
             try:
                 tiers = self._tier(complete, partial=bool(waiting))
@@ -147,6 +147,7 @@ class _Run:
                 found.problems.append(str(error))
             if self.stopping():
                 return _stopped(self.console, self.stopping, self.num_done)
+        storage.sync_folders(self.plan.layout.root)
         summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, self.builds, len(waiting))
         summary.write(tiers)
         summary.say(self.console, tiers)
@@ -202,22 +203,24 @@ class _Run:
         self.failed[shard.name] = error
         self.log.event("failed", shard=shard.name, error=error)
 
-    def _tier(self, complete: Sequence[ShardRecords], *, partial: bool) -> list[Mapping[str, Any]]:
-        """Calibrate and tier these shards; gives the records of their tiers."""
+    def _tier(self, complete: Sequence[ShardRecords], *, partial: bool) -> Totals:
+        """Calibrate and tier these shards; gives what each tier holds."""
         layout = self.plan.layout
         opinion = Opinion.of(self.spec, self.plan.pinned, self._thresholds(complete, partial=partial))
         storage.write_bytes(layout.spec(NAME), canonical_json(config.dump(self.spec.tiering)))
         if self.spec.documents:
             remove_former(self.spec)
         tasks = [TierTask(self.spec, self.plan.pinned, opinion, each.shard) for each in complete]
+        totals: dict[str, Counter[str]] = defaultdict(Counter)
         with progress("tiering", sum(each.shard.num_bytes for each in complete), self.console) as advance:
             for outcome in run_window(self.client, tier_shard, tasks, self.stopping, self.spec.cluster.patience_s):
                 self.num_done += 1
                 if outcome.error:
                     self._fail(outcome.item.shard, outcome.error)
+                for tier, held in (outcome.result or {}).items():
+                    totals[tier].update(held)
                 advance(outcome.item.shard.num_bytes, num_failed=1 if outcome.error else 0)
-        records = (read_record(layout.tiers(NAME, task.shard.name)) for task in tasks)
-        return [record for record in records if record is not None and record["opinion"] == opinion.identity]
+        return totals
 
     def _thresholds(self, complete: Sequence[ShardRecords], *, partial: bool) -> Thresholds:
         """The frozen ones, or what the scores give; those that are there and follow from the same scores are kept."""
@@ -225,8 +228,8 @@ class _Run:
         thresholds = self.plan.frozen
         if thresholds is None:
             names = [each.name for each in self.plan.used]
-            scores = [[each.shard.name, each.rows, {name: each.scores[name] for name in names}] for each in complete]
-            made_of = {"weights": self.spec.tiering.weights, "scores": fingerprint(scores)}
+            scores = ([each.shard.name, each.rows, {name: each.scores[name] for name in names}] for each in complete)
+            made_of = {"weights": self.spec.tiering.weights, "scores": fingerprint_each(scores)}
             if (kept := _read_thresholds(url)) and kept.run and json.loads(kept.run) == made_of:
                 return kept
             shards = [each.shard.name for each in complete]

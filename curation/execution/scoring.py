@@ -104,11 +104,11 @@ class _Prepared(NamedTuple):
 def _prepared(task: ScoreTask, replica: Replica, reader: Reader) -> Iterator[_Prepared]:
     for host, quarantined in ((each.frame, each.quarantined) for each in timed("parse", reader)):
         with spent("tokenise"):
-            num_tokens = count_tokens(task.spec.tokens, host["text"].tolist(), host["n_bytes"].to_numpy())
-            frame = frames.of(task.spec.input.frame, host[["text", "state"]])
-            ok = frame.assign(text=frame["text"].where(frame["state"] == "ok"))
-            texts = replica.prepare(frames.texts(ok, "text"))
-        yield _Prepared(host.drop(columns="text").assign(n_tokens=num_tokens), texts, quarantined)
+            host["n_tokens"] = count_tokens(task.spec.tokens, host["text"].tolist(), host["n_bytes"].to_numpy())
+            ok = host["text"].where(host["state"] == "ok").to_frame()
+            del host["text"]
+            texts = replica.prepare(frames.texts(frames.of(task.spec.input.frame, ok), "text"))
+        yield _Prepared(host, texts, quarantined)
 
 
 def _replica(spec: RunSpec, pinned: tuple[Pinned, ...]) -> Replica:

@@ -2,9 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,7 @@ from curation.data.sidecar import read_columns
 from curation.execution import choices
 from curation.execution.audit import ROW_STATES, Audit
 from curation.execution.plan import Plan, listed
+from curation.execution.tiering import Totals
 from curation.execution.times import Times
 from curation.stages.tier import UNSCORED
 
@@ -39,21 +39,21 @@ class Summary:
     builds: Mapping[str, str]
     num_waiting: int
 
-    def say(self, console: Console, tiers: Sequence[Mapping[str, Any]]) -> None:
-        """Print it; `tiers` are the records of the tiered shards, none if the tiering waits."""
-        if tiers:
+    def say(self, console: Console, tiers: Totals | None) -> None:
+        """Print it; `tiers` is what each tier holds, None if the tiering waits."""
+        if tiers is not None:
             console.print(self._table(tiers))
         for line in [*self._counts(), *self._waits(tiers), *self._problems(), f"outputs: {self.plan.layout.root}"]:
             console.print(line, highlight=False, markup=False)
 
-    def write(self, tiers: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, tiers: Totals | None) -> None:
         """Keep it as report/report.json."""
         report = {
             "files": {name: dict(counts) for name, counts in sorted(self.audit.files.items())},
             "totals": dict(self.audit.totals),
             "classifiers": {name: dict(counts) for name, counts in self.audit.scores.items()},
             "groups": list(self.plan.groups),
-            "tiers": {tier: dict(total) for tier, total in _add_up(tiers).items()},
+            "tiers": {tier: dict(total) for tier, total in sorted((tiers or {}).items())},
             "failed": dict(self.failed),
             "problems": self.audit.problems,
             "precision": {name: asdict(each) for name, each in self.plan.precisions.items() if each},
@@ -67,10 +67,9 @@ class Summary:
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         storage.write_bytes(self.plan.layout.report("report.json"), text.encode())
 
-    def _table(self, tiers: Sequence[Mapping[str, Any]]) -> Table:
-        totals = _add_up(tiers)
+    def _table(self, tiers: Totals) -> Table:
         weight = self.plan.spec.tiering.weights
-        all_weight = sum(total[weight] for total in totals.values())
+        all_weight = sum(total[weight] for total in tiers.values())
         table = Table(title="tiers", title_justify="left")
         table.add_column("tier")
         for heading in ("quality", "documents", "bytes", "tokens", f"share of {weight}"):
@@ -79,7 +78,7 @@ class Summary:
             (name, f"{low} to {high}" if low < high else f"{low}") for name, (low, high) in self.plan.spec.tiering.tiers
         ]
         for name, buckets in [*ranges, (UNSCORED, "-1")]:
-            total = totals.get(name, Counter())
+            total = tiers.get(name, Counter())
             share = total[weight] / all_weight if all_weight else 0.0
             counts = (f"{total[key]:,}" for key in ("documents", "bytes", "tokens"))
             table.add_row(name, buckets, *counts, f"{share:.1%}")
@@ -108,13 +107,13 @@ class Summary:
         lines += [f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items()]
         return [*lines, *choices.lines(self.plan.precisions), *self.plan.groups]
 
-    def _waits(self, tiers: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _waits(self, tiers: Totals | None) -> list[str]:
         if not self.num_waiting:
             return []
         waiting = f"{self.num_waiting:,} of {len(self.plan.shards):,} shards"
         gave_up = len(self.failed) >= self.plan.spec.max_failures
         lines = [f"stopped after {len(self.failed):,} failed shards (max_failures)"] if gave_up else []
-        if tiers:
+        if tiers is not None:
             return [*lines, f"tiers: {waiting} are missing (allow_partial)."]
         return [*lines, f"tiers: wait for {waiting}; run again, or set tiering.allow_partial=true."]
 
@@ -131,14 +130,6 @@ class Summary:
     def _problems(self) -> list[str]:
         failed = [f"{name}: {error}" for name, error in self.failed.items()]
         return [*listed("failed", failed), *listed("does not add up", self.audit.problems)]
-
-
-def _add_up(tiers: Sequence[Mapping[str, Any]]) -> dict[str, Counter[str]]:
-    totals: dict[str, Counter[str]] = {}
-    for record in tiers:
-        for tier, total in record["tiers"].items():
-            totals.setdefault(tier, Counter()).update(total)
-    return totals
 
 
 def _told(counts: Mapping[str, int]) -> str:

@@ -87,6 +87,15 @@ def test_the_footer_holds_the_record_as_canonical_json(tmp_path):
     )
 
 
+def test_records_of_many_shards_share_their_strings(tmp_path):
+    urls = [str(tmp_path / name) for name in ("a", "b")]
+    for url in urls:
+        write_scores(url, frame(0), record=RECORD | {"classifier": "0" * 64})
+    one, other = map(read_record, urls)
+    assert one["classifier"] is other["classifier"]
+    assert all(key is same for key, same in zip(one, other, strict=True))
+
+
 def test_scores_keep_every_bit(tmp_path):
     edu = np.array([1.17549e-38, 1e-45, -0.0, np.float32(1) / 3, 3.4e38], dtype="float32")
     write_scores(str(tmp_path / "a"), {"position": range(5), "edu": edu, "label": [None] * 5})

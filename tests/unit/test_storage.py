@@ -229,16 +229,36 @@ def test_what_a_sweep_took_away_can_no_longer_be_committed(tmp_path):
     assert everything_below(tmp_path) == []
 
 
-def test_the_folders_of_a_new_file_are_synced_up_to_the_one_that_was_there(tmp_path, monkeypatch):
-    synced = []
+@pytest.fixture
+def synced(monkeypatch):
+    """What is synced from now on, in order."""
+    paths = []
     sync = os.fsync
     monkeypatch.setattr(
-        os, "fsync", lambda number: (synced.append(Path(f"/proc/self/fd/{number}").readlink()), sync(number))
+        os, "fsync", lambda number: (paths.append(Path(f"/proc/self/fd/{number}").readlink()), sync(number))
     )
+    return paths
+
+
+def test_the_folders_of_a_new_file_are_synced_up_to_the_one_that_was_there(tmp_path, synced):
     storage.write_bytes(str(tmp_path / "a" / "b" / "file"), b"data")
     assert [tmp_path, tmp_path / "a"] == synced[:2]
     assert synced[-1] == tmp_path / "a" / "b"
     assert len(synced) == 4
+
+
+def test_a_committed_file_is_synced_and_its_folder_only_with_all_folders(tmp_path, synced):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with storage.committed(str(tmp_path / "a" / "b" / "file")) as file:
+        scratch = Path(file.name)
+    assert synced == [scratch]
+    storage.sync_folders(str(tmp_path))
+    assert synced[1:] == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+
+
+def test_folders_of_a_store_need_no_sync(synced):
+    storage.sync_folders("memory://run")
+    assert synced == []
 
 
 def test_lines_are_added_at_the_end(tmp_path):
