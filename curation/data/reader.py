@@ -173,10 +173,10 @@ class _Gathered:
         }
         columns = zip(self._spec.carried.items(), self._carried, strict=True)
         carried = {name: pa.array(values, _ARROW[kind]) for (name, kind), values in columns}
-        values = pa.table(carried).to_pandas(types_mapper=_NULLABLE.get)
+        values = pa.table(carried).to_pandas(types_mapper=_NULLABLE.get, use_threads=False)
         selected = _selected(values, self._spec.where) if self._spec.where else np.ones(count, dtype=bool)
         states = np.where(selected, np.where(self._blank, "blank", "ok"), "not_selected")
-        frame: pd.DataFrame = pa.table(known | {"state": pa.array(states)}).to_pandas()
+        frame: pd.DataFrame = pa.table(known | {"state": pa.array(states)}).to_pandas(use_threads=False)
         return Partition(frame.join(values) if carried else frame, tuple(self.quarantined))
 
 

@@ -72,7 +72,7 @@ def tier_shard(task: TierTask) -> Totals:
 
 def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
     layout, name = Layout(task.spec.output), task.shard.name
-    rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas()
+    rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas(use_threads=False)
     scores = frames.of(task.spec.input.frame, pd.DataFrame(_scores(task, rows["position"])))
     tiered = rows.join(frames.on_host(task.opinion.pipeline(scores)))
     record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
