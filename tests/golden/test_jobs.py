@@ -80,6 +80,10 @@ def test_the_config_of_a_job_is_the_run_on_the_scheduler_of_the_job(tmp_path):
     assert spec.mistakes() == []
 
 
+def test_a_job_finds_the_scripts_of_this_repository():
+    assert (Path(Place.here().repository) / "pipelines" / "run_ensemble.py").is_file()
+
+
 def test_all_mistakes_are_found_before_anything_is_submitted():
     spec = read(EMBEDDED, ["output=s3://bucket/run", "cluster.slurm.time=soon", "scoring.device=cuda"])
     with pytest.raises(ConfigError) as caught:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import curation
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.fingerprint import canonical_json
@@ -35,7 +36,7 @@ class Place:
     @classmethod
     def here(cls) -> "Place":
         """Those of this process, for nodes that share its disks."""
-        return cls(sys.executable, str(Path(__file__).parents[2]), str(Path.cwd()))
+        return cls(sys.executable, str(Path(curation.__file__).parents[1]), str(Path.cwd()))
 
 
 IN_CONTAINER = ("python", "/opt/curation")
