@@ -22,7 +22,6 @@ CONFIG, DRIVER, WORKERS = "config.json", "driver.sh", "workers.sh"
 _ENDING_S = 60
 _STARTING_S = 600  # what the processes of one job wait for each other
 _SCHEDULER = "the scheduler of the job"
-_ONLY_JOBQUEUE = ("cluster: slurm needs dask-jobqueue", "cluster.slurm.container: has no effect")
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
 
     Raises ConfigError for what Slurm cannot do, or what a container would not see.
     """
-    cluster = replace(spec.cluster, kind="slurm", min_workers=0, address="", scheduler_file="")
-    mistakes = [each for each in cluster.mistakes(spec.scoring.device) if not each.startswith(_ONLY_JOBQUEUE)]
+    cluster = replace(spec.cluster, kind="slurm")
+    mistakes = [*cluster.device_mistakes(spec.scoring.device), *cluster.slurm.mistakes()]
     if not folder and not storage.is_local(spec.output):
         mistakes.append(
             f"output: {spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."

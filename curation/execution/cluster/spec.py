@@ -45,7 +45,7 @@ class ClusterSpec:
         return [
             *self._misplaced(),
             *self._wrong_numbers(),
-            *self._wrong_device(device),
+            *self.device_mistakes(device),
             *self._not_here(device),
             *self.slurm.mistakes(),
         ]
@@ -72,7 +72,8 @@ class ClusterSpec:
         if self.kind == "slurm" and self.min_workers > self.num_jobs:
             yield f"cluster.min_workers: {self.min_workers} is more than the {self.num_jobs} workers at most."
 
-    def _wrong_device(self, device: str) -> Iterator[str]:
+    def device_mistakes(self, device: str) -> Iterator[str]:
+        """Why this device cannot score on this kind of cluster."""
         if self.kind != "existing" and ":" in device:
             yield f'scoring.device: {device!r} names one GPU, and every worker has its own; write "cuda".'
         elif self.kind == "cpu" and device == "cuda":
