@@ -72,9 +72,7 @@ class Submission:
     @property
     def planned(self) -> RunSpec:
         """The run as its driver will plan it, but for a scheduler that has no address yet."""
-        device = (
-            self.spec.scoring.device if self.spec.scoring.device != "auto" else "cuda" if self.slurm.gpus else "cpu"
-        )
+        device = replace(self.spec.cluster, kind="slurm").device(self.spec.scoring.device)
         return replace(
             self.spec,
             scoring=replace(self.spec.scoring, device=device),
