@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.long]
 
 NUM_SHARDS = 900
 NUM_WORKERS = 4
-FILES_OF_A_SHARD = 5  # rows, three scores, and the row that is quarantined
+FILES_OF_A_SHARD = 4  # rows and three scores
 
 
 @pytest.fixture(scope="module")
