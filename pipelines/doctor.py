@@ -27,7 +27,9 @@ def main() -> int:
     )
     arguments = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    out, err = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
+    out, err = (
+        Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False) for stderr in (False, True)
+    )
     start = time.monotonic()
     levels: Counter[str] = Counter()
     try:

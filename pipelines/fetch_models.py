@@ -31,7 +31,9 @@ def main() -> int:
     how.add_argument("--verify", action="store_true", help="hash what is there, offline, and change nothing")
     arguments = parser.parse_intermixed_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    out, err = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
+    out, err = (
+        Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False) for stderr in (False, True)
+    )
     try:
         needs = fetch.wanted(spec.read(arguments.config, arguments.overrides).classifier, arguments.into)
         if not needs:

@@ -28,7 +28,7 @@ def main() -> int:
     arguments = parser.parse_intermixed_args()
     if arguments.config and "=" in arguments.config:
         arguments.config, arguments.overrides = None, [arguments.config, *arguments.overrides]
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, emoji=False)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -40,7 +40,7 @@ def main() -> int:
         with lock.hold(plan.layout.lock_json):
             return run(plan, console, prune=arguments.prune)
     except CurationError as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True, emoji=False).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return MISTAKE
     except KeyboardInterrupt:  # the second Ctrl-C, or one while planning
         console.print("Stopped at once; what was finished is kept. Run the same command again to go on.")

@@ -12,11 +12,13 @@ from pathlib import Path
 from rich.console import Console
 
 from curation.core.errors import ClusterError, CurationError
+from curation.data import storage
 from curation.execution import spec
 from curation.execution.cluster import jobs
 from curation.execution.plan import make_plan
 
 MISTAKE = 2
+PLACE = jobs.Place(sys.executable, str(Path(__file__).resolve().parents[1]), str(Path.cwd()))
 
 
 def main() -> int:
@@ -35,17 +37,21 @@ def main() -> int:
     arguments = parser.parse_intermixed_args()
     given = {"partition": arguments.partition, "nodes": arguments.nodes, "time": arguments.time}
     short = [f"cluster.slurm.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    out, err = (Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False) for stderr in (False, True))
+    out, err = (
+        Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False) for stderr in (False, True)
+    )
     try:
         settings = spec.read(arguments.config, [*arguments.overrides, *short])
-        job = jobs.submission(settings, arguments.folder, jobs.Place.here())
+        job = jobs.submission(settings, arguments.folder, PLACE)
         files = jobs.render(job, array=arguments.array)
+        plan = make_plan(job.planned)
         if arguments.dry_run:
-            out.print("\n".join(f"# {job.folder}/{name}\n{text}" for name, text in files.items()), end="")
-            return 0
-        make_plan(job.planned).say(out)
-        out.print("".join(f"note: {note}\n" for note in job.notes), end="")
-        out.print(f"submitted: job {submit(job.folder, files)}; scripts and logs are in {job.folder}")
+            sys.stdout.write("\n".join(f"# {job.folder}/{name}\n{text}" for name, text in files.items()))
+        else:
+            plan.say(out)
+        err.print("".join(f"note: {note}\n" for note in job.notes), end="")
+        if not arguments.dry_run:
+            out.print(f"submitted: job {submit(job.folder, files)}; scripts and logs are in {job.folder}")
     except CurationError as error:
         err.print(str(error), style="red")
         return MISTAKE
@@ -54,9 +60,10 @@ def main() -> int:
 
 def submit(folder: str, files: dict[str, str]) -> str:
     """Write the files and submit the driver; gives the number of the job."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        Path(folder, name).write_text(text, encoding="utf-8")
+    with storage.explaining(folder, "written"):
+        Path(folder).mkdir(parents=True)
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
     command = ["sbatch", "--parsable", str(Path(folder, jobs.DRIVER))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

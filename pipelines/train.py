@@ -24,7 +24,7 @@ def main() -> int:
     )
     parser.add_argument("--plan", action="store_true", help="check everything, say what would be done, stop")
     arguments = parser.parse_intermixed_args()
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     try:
         spec = config.parse(TrainingSpec, config.load(arguments.config), arguments.overrides, KINDS)
         planned = plan(spec)
@@ -32,7 +32,7 @@ def main() -> int:
         if not arguments.plan:
             console.print(f"Trained: {train(planned, console.print)}")
     except CurationError as error:
-        Console(stderr=True, soft_wrap=True, markup=False).print(str(error), style="red", highlight=False)
+        Console(stderr=True, soft_wrap=True, markup=False, emoji=False).print(str(error), style="red", highlight=False)
         return MISTAKE
     return 0
 

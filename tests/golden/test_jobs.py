@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,20 @@ def test_the_config_of_a_job_is_the_run_on_the_scheduler_of_the_job(tmp_path):
     assert spec.mistakes() == []
 
 
-def test_a_job_finds_the_scripts_of_this_repository():
-    assert (Path(Place.here().repository) / "pipelines" / "run_ensemble.py").is_file()
+def test_a_job_finds_the_scripts_of_this_repository(tmp_path):
+    script = Path(__file__).parents[2] / "pipelines" / "submit.py"
+    command = [sys.executable, script, EMBEDDED, f"output={tmp_path}/run", "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    (line,) = (line for line in done.stdout.splitlines() if "run_ensemble.py" in line)
+    assert Path(line.split()[1]).is_file()
+    assert not (tmp_path / "run-slurm").exists()
+
+
+def test_every_submission_has_a_folder_of_its_own(tmp_path):
+    spec = read(EMBEDDED, [f"output={tmp_path}/run"])
+    first = submission(spec, "", PLACE).folder
+    Path(first).mkdir(parents=True)
+    assert (first, submission(spec, "", PLACE).folder) == (f"{tmp_path}/run-slurm/1", f"{tmp_path}/run-slurm/2")
 
 
 def test_all_mistakes_are_found_before_anything_is_submitted():

@@ -2,12 +2,10 @@
 
 import math
 import shlex
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import curation
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.fingerprint import canonical_json
@@ -31,11 +29,6 @@ class Place:
     python: str
     repository: str
     folder: str
-
-    @classmethod
-    def here(cls) -> "Place":
-        """Those of this process, for nodes that share its disks."""
-        return cls(sys.executable, str(Path(curation.__file__).parents[1]), str(Path.cwd()))
 
 
 IN_CONTAINER = ("python", "/opt/curation")
@@ -81,7 +74,7 @@ class Submission:
 
 
 def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
-    """What is submitted for a run, from `folder` or a folder beside its output.
+    """What is submitted for a run, from a new folder in `folder`, or in one beside its output.
 
     Raises ConfigError for what Slurm cannot do, or what a container would not see.
     """
@@ -91,7 +84,7 @@ def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
         mistakes.append(
             f"output: {spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."
         )
-    folder = str(Path(folder or f"{spec.output.rstrip('/')}-slurm").absolute())
+    folder = _next(Path(folder or f"{spec.output.rstrip('/')}-slurm").absolute())
     if "\n" in folder:
         mistakes.append(f"output: {folder!r} holds a line break, which would end the line of the script.")
     job = Submission(spec, folder, place)
@@ -101,6 +94,12 @@ def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
     if mistakes:
         raise ConfigError(*mistakes)
     return job
+
+
+def _next(folder: Path) -> str:
+    """A folder of its own for each submission: a job that is requeued finds what it was submitted with."""
+    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    return str(folder / str(max(numbers, default=0) + 1))
 
 
 def _unseen(job: Submission) -> Iterator[str]:
