@@ -45,12 +45,11 @@ def main() -> int:
         job = jobs.submission(settings, arguments.folder, PLACE)
         files = jobs.render(job, array=arguments.array)
         plan = make_plan(job.planned)
+        err.print("".join(f"note: {note}\n" for note in job.notes), end="")
         if arguments.dry_run:
             sys.stdout.write("\n".join(f"# {job.folder}/{name}\n{text}" for name, text in files.items()))
         else:
             plan.say(out)
-        err.print("".join(f"note: {note}\n" for note in job.notes), end="")
-        if not arguments.dry_run:
             out.print(f"submitted: job {submit(job.folder, files)}; scripts and logs are in {job.folder}")
     except CurationError as error:
         err.print(str(error), style="red")

@@ -62,9 +62,9 @@ def run_window(
     Items that take less than `TASK_S` come several to a task, one after the other; each fails and is tried again by
     itself. An item that raises is tried `RETRIES` times more. One that was running whenever three workers died is tried
     a last time alone, after all others, so that its neighbours are not blamed for it. A worker whose device fails gives
-    way to a fresh process. When `stopping()` turns true
-    nothing more is submitted and what is running is awaited while there are workers; items never submitted have no
-    outcome. Raises ClusterError when the scheduler is lost, or when there is no worker for `patience_s`.
+    way to a fresh process. When `stopping()` turns true nothing more is submitted and what is running is awaited while
+    there are workers; items never submitted have no outcome. Raises ClusterError when the scheduler is lost, or when
+    there is no worker for `patience_s`.
     """
     with _lost_is_one_error():
         yield from _Window(client, function, items, stopping, patience_s).outcomes()

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from curation.core.errors import ClusterError
@@ -28,16 +28,13 @@ def connect(
 ) -> "Iterator[Client]":
     """A client of the cluster with at least one worker, and on leaving, the end of whatever was started for it.
 
-    When `stopping()` turns true while there is no worker yet, none is waited for.
-
     One process and one Dask thread a worker; its libraries use scoring.compute_threads threads, told before they are
-    imported. Raises ClusterError when the scheduler cannot be reached, has no worker in time, or has workers that would
-    quarrel about a GPU or a replica.
+    imported. When `stopping()` turns true while there is no worker yet, none is waited for. Raises ClusterError when
+    the scheduler cannot be reached, has no worker in time, or has workers that would quarrel about a GPU or a replica.
     """
     spec, _ = spec.settled(scoring.device)
-    with ExitStack() as stack:
-        where = spec.address or spec.scheduler_file or "this process"
-        client = stack.enter_context(_existing(spec, where) if spec.kind == "existing" else _started(spec, scoring))
+    where = spec.address or spec.scheduler_file or "this process"
+    with _existing(spec, where) if spec.kind == "existing" else _started(spec, scoring) as client:
         _await_worker(client, where, spec.patience_s, stopping)
         Roll(client, scoring.device if spec.kind == "existing" else spec.device(scoring.device)).call()
         yield client
