@@ -1,15 +1,21 @@
-"""What runs of tests are made of, and what lies in their directories."""
+"""What runs of tests are made of, such runs in this process or another, and what lies in their directories."""
 
 import json
 import subprocess
 import sys
 import time
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+from rich.console import Console
 from safetensors.numpy import load_file, save_file
 
 from curation import classifiers, config
+from curation.execution import spec
+from curation.execution.plan import make_plan
+from curation.execution.run import run
 
 REPOSITORY = Path(__file__).parents[1]
 SCRIPT = REPOSITORY / "pipelines" / "run_ensemble.py"
@@ -47,6 +53,17 @@ def write_jsonl(path, rows):
     """A JSON Lines file of these rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def execute(tables, *overrides, prune=False):
+    """Plan and run in this process; gives the exit code, what was printed, the plan and the run directory."""
+    settings = config.parse(spec.RunSpec, tables, overrides, spec.KINDS)
+    text = StringIO()
+    console = Console(file=text, width=200)
+    plan = make_plan(settings)
+    plan.say(console)
+    code = run(plan, console, prune=prune)
+    return SimpleNamespace(code=code, text=text.getvalue(), plan=plan, folder=Path(settings.output))
 
 
 def command(tables, path, *arguments):

@@ -1,28 +1,7 @@
-"""A small corpus, tiny classifiers, and runs of both in this process or another."""
-
-from io import StringIO
-from pathlib import Path
-from types import SimpleNamespace
+"""A small corpus, tiny classifiers, and the tables of a run of both."""
 
 import pytest
-from rich.console import Console
-from run_files import (  # noqa: F401 - what tests here have from one place
-    REPOSITORY,
-    SCRIPT,
-    SENTENCES,
-    call,
-    change_weights,
-    command,
-    documents,
-    tiny_classifiers,
-    wait_until,
-    write_jsonl,
-)
-
-from curation import config
-from curation.execution import spec
-from curation.execution.plan import make_plan
-from curation.execution.run import run
+from run_files import documents, tiny_classifiers, write_jsonl
 
 
 @pytest.fixture(scope="session")
@@ -49,14 +28,3 @@ def tables(tmp_path, corpus, models, client):
         "classifier": [models["edu"], models["keep"]],
         "cluster": {"kind": "existing", "address": client.scheduler.address},
     }
-
-
-def execute(tables, *overrides, prune=False):
-    """Plan and run in this process; gives the exit code, what was printed, the plan and the run directory."""
-    settings = config.parse(spec.RunSpec, tables, overrides, spec.KINDS)
-    text = StringIO()
-    console = Console(file=text, width=200)
-    plan = make_plan(settings)
-    plan.say(console)
-    code = run(plan, console, prune=prune)
-    return SimpleNamespace(code=code, text=text.getvalue(), plan=plan, folder=Path(settings.output))

@@ -6,7 +6,7 @@ import signal
 from dataclasses import replace
 
 import pytest
-from conftest import documents, execute, write_jsonl
+from run_files import documents, execute, write_jsonl
 from safetensors.numpy import load_file, save_file
 
 from curation.calibration import certificate

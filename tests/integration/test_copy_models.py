@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY, wait_until
+from run_files import REPOSITORY, wait_until
 
 from curation.classifiers import fetch, source
 from curation.classifiers.bundle import write_bundle

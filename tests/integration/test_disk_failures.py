@@ -3,8 +3,7 @@
 import subprocess
 
 import pytest
-from conftest import execute
-from run_files import contents
+from run_files import contents, execute
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, wait_until
+from run_files import REPOSITORY, wait_until
 
 from curation import config
 from curation.classifiers.bundle import write_bundle

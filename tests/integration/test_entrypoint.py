@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from conftest import REPOSITORY, documents, wait_until, write_jsonl
+from run_files import REPOSITORY, documents, wait_until, write_jsonl
 
 ENTRYPOINT = REPOSITORY / "docker" / "entrypoint.sh"
 

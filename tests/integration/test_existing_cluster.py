@@ -5,9 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from conftest import command, documents, execute, wait_until, write_jsonl
 from distributed import LocalCluster
-from run_files import contents
+from run_files import command, contents, documents, execute, wait_until, write_jsonl
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster.connect import connect

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import call, change_weights, execute, write_jsonl
-from run_files import contents
+from run_files import call, change_weights, contents, execute, write_jsonl
 
 from curation.core.errors import ConfigError, ModelError
 

@@ -6,7 +6,7 @@ import json
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import REPOSITORY, call, documents, execute, write_jsonl
+from run_files import REPOSITORY, call, documents, execute, write_jsonl
 
 from curation import config
 

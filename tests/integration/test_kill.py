@@ -8,8 +8,7 @@ import time
 
 import psutil
 import pytest
-from conftest import SENTENCES, call, command, documents, execute, write_jsonl
-from run_files import contents
+from run_files import SENTENCES, call, command, contents, documents, execute, write_jsonl
 
 WAIT_S = 240
 

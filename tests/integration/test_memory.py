@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import SENTENCES
+from run_files import SENTENCES
 
 PARTITION_BYTES = 4 << 20
 LARGEST_DOCUMENT = 1 << 20

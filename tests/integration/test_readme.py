@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from run_files import REPOSITORY
 
 INSTALLS = ("git clone", "make ", "source ")  # continuous integration does these
 BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import REPOSITORY, execute
+from run_files import REPOSITORY, execute
 
 from curation import config
 from curation.calibration.thresholds import Thresholds

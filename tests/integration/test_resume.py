@@ -4,8 +4,7 @@ import gzip
 import json
 import os
 
-from conftest import documents, execute, write_jsonl
-from run_files import contents
+from run_files import contents, documents, execute, write_jsonl
 
 from curation.data.sidecar import read_record
 

@@ -5,8 +5,7 @@ import re
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import execute
-from run_files import contents
+from run_files import contents, execute
 
 from curation.execution.times import ADVICE
 

@@ -17,8 +17,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import call, command, documents, execute, wait_until, write_jsonl
-from run_files import contents
+from run_files import call, command, contents, documents, execute, wait_until, write_jsonl
 from s3_server import KEY, SECRET, serving
 
 from curation import config

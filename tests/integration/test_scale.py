@@ -4,7 +4,7 @@ import tracemalloc
 from types import SimpleNamespace
 
 import pytest
-from conftest import documents, execute, write_jsonl
+from run_files import documents, execute, write_jsonl
 
 from curation.execution.plan import make_plan
 from curation.execution.run import RECONCILED

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, SENTENCES, write_jsonl
+from run_files import REPOSITORY, SENTENCES, write_jsonl
 from safetensors.numpy import load_file
 
 from curation import classifiers

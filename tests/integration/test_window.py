@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
+from run_files import wait_until
 
 from curation.core.errors import ClusterError, DeviceError, ShardError
 from curation.execution import window

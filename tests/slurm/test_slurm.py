@@ -4,8 +4,8 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
-from conftest import end, num_scored, said, shown, slurm_says, submit, wait_for
 from run_files import command, contents
+from slurm_jobs import end, num_scored, said, shown, slurm_says, submit, wait_for
 
 pytestmark = pytest.mark.slurm
 

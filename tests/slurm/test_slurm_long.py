@@ -6,8 +6,8 @@ import subprocess
 
 import psutil
 import pytest
-from conftest import corpus_of, end, has_ended, num_scored, said, shown, slurm_says, submit, tables_of, wait_for
 from run_files import command, contents
+from slurm_jobs import corpus_of, end, has_ended, num_scored, said, shown, slurm_says, submit, tables_of, wait_for
 
 pytestmark = [pytest.mark.slurm, pytest.mark.long]
 
