@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from curation.core.errors import ClusterError, CurationError
-from curation.data import storage
+from curation.data.explaining import explaining
 from curation.execution import spec
 from curation.execution.cluster import jobs
 from curation.execution.plan import make_plan
@@ -59,7 +59,7 @@ def main() -> int:
 
 def submit(folder: str, files: dict[str, str]) -> str:
     """Write the files and submit the driver; gives the number of the job."""
-    with storage.explaining(folder, "written"):
+    with explaining(folder, "written"):
         Path(folder).mkdir(parents=True)
         for name, text in files.items():
             Path(folder, name).write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ import xxhash
 from curation.core.errors import ShardError
 from curation.core.fingerprint import canonical_json
 from curation.data import jsonl, parquet, storage
+from curation.data.explaining import explaining
 from curation.data.inputs import InputFile
 from curation.data.shards import Shard
 
@@ -34,7 +35,7 @@ def hash_shard(shard: Shard) -> str:
     """
     is_parquet = shard.format == "parquet"
     reading = {"block_bytes": storage.PEEK_BYTES} if is_parquet else {}
-    with storage.opened(shard.url, **reading) as file, storage.explaining(shard.url, "read"):
+    with storage.opened(shard.url, **reading) as file, explaining(shard.url, "read"):
         if is_parquet:
             return parquet.footer_hash(file, shard.url)
         digest = xxhash.xxh3_128()

@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from curation.core import frames
 from curation.core.errors import CurationError
 from curation.data import storage
+from curation.data.explaining import redacted, why
 
 Format = Literal["parquet", "jsonl"]
 Compression = Literal["", "gzip", "zstd"]
@@ -161,7 +162,7 @@ def find(spec: InputSpec) -> Found:
         try:
             entries, named = _entries(place)
         except Exception as error:  # noqa: BLE001 - a remote file system fails in its own ways
-            mistakes.append(f"[input] path: {storage.redacted(place)!r} cannot be listed: {_why(place, error)}.")
+            mistakes.append(f"[input] path: {redacted(place)!r} cannot be listed: {_why(place, error)}.")
             continue
         so_far = len(files) + len(mistakes)
         for entry in entries:
@@ -182,7 +183,7 @@ def find(spec: InputSpec) -> Found:
 
 def _why(place: str, error: Exception) -> str:
     says_all = isinstance(error, FileNotFoundError | CurationError)
-    return _reason(error) if says_all else storage.why(place, error)
+    return _reason(error) if says_all else why(place, error)
 
 
 def _reason(error: Exception) -> str:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from curation.core.errors import ShardError
 from curation.core.fingerprint import canonical_json
 from curation.data import storage
+from curation.data.explaining import explaining
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ class SidecarWriter:
         strings = [field.name for field in self._schema if pa.types.is_string(field.type)]
         repeating = [name for name in strings if name not in {"id", "text"}]
         rising = {"position": "DELTA_BINARY_PACKED"} if "position" in self._schema.names else None
-        with storage.explaining(self._url, "written"):
+        with explaining(self._url, "written"):
             self._writer = pq.ParquetWriter(
                 file, self._schema, compression="zstd", use_dictionary=repeating, column_encoding=rising
             )
@@ -64,13 +65,13 @@ class SidecarWriter:
         table = pa.Table.from_arrays(arrays, schema=self._schema)
         if not table.num_rows:
             return
-        with storage.explaining(self._url, "written"):
+        with explaining(self._url, "written"):
             self._writer.write_table(table, row_group_size=table.num_rows)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Say what the file is. `record` holds JSON values, and nothing that varies from run to run."""
         self._writer.add_key_value_metadata({_KEY: canonical_json({**record, "format": FORMAT})})
-        with storage.explaining(self._url, "written"):
+        with explaining(self._url, "written"):
             self._writer.close()
         self._finished = True
 

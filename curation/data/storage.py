@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import posixpath
-import re
 import secrets
 import shutil
 import tempfile
@@ -22,8 +21,9 @@ from typing import Any, BinaryIO, Self, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from curation.core.errors import ConfigError, ShardError
+from curation.core.errors import ConfigError
 from curation.core.stopwatch import spent
+from curation.data.explaining import explaining, redacted
 
 SCRATCH = ".scratch"
 """The folder that scratch files lie in, and the ending of their names."""
@@ -36,25 +36,10 @@ _BLOCK_BYTES = 1 << 22
 # Parquet file are read in turns.
 _REMOTE_READING = {"cache_type": "blockcache", "cache_options": {"maxblocks": 16}}
 _ONE_PUT = {"chunksize": 5 << 29}  # of s3fs: parts from twice that on, 5 GiB, which is the most that one PUT can hold
-_STORES = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google")
+_S3 = {"s3", "s3a"}
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-_CREDENTIALS = re.compile(
-    r"(?<=://)[^/@:\s]*:(?!\d+(?:/|$))[^@\s]*(?=@)"  # user:secret@, and no host:port
-    r"|(?<=[?&])[^=&\s]*(?:sig|signature|token|secret|password)=[^&\s]*",
-    re.IGNORECASE,
-)
 _EMBEDDED = "embedded:"
 _PACKAGE = Path(__file__).parent.parent
-_ADVICE = {
-    errno.ENOSPC: "Free some space or choose another output",
-    errno.EDQUOT: "Free some of your quota or choose another output",
-    errno.EFBIG: "Raise the limit on the size of files",
-    errno.EIO: "Check the disk or the mount",
-    errno.EACCES: "Check the permissions",
-    errno.EPERM: "Check the permissions",
-    errno.EROFS: "Choose an output that can be written",
-    errno.ENAMETOOLONG: "Shorten the names of the input's folders and files",
-}
 
 
 def local_path(text: str) -> Path:
@@ -87,16 +72,10 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise ConfigError(
-            f"{url}: nothing here can open {protocol}:// paths ({error}). Install the fsspec package for it."
-        ) from None
+        package = "pip install '.[s3]'" if protocol in _S3 else "Install the fsspec package for it"
+        raise ConfigError(f"{url}: nothing here can open {protocol}:// paths ({error}). {package}.") from None
     fs.invalidate_cache()
     return fs, path
-
-
-def redacted(text: str) -> str:
-    """`text` with the credentials that a URL in it holds as "…"."""
-    return _CREDENTIALS.sub("…", text)
 
 
 def is_local(url: str) -> bool:
@@ -319,34 +298,6 @@ def nearest(path: str) -> Path:
 
 
 @contextlib.contextmanager
-def explaining(url: str, verb: str) -> Iterator[None]:
-    """Turn an error of a disk or a store in the block into a ShardError that names the file and says what to do."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _STORES:
-            raise
-        what = f"{url}: cannot be {verb}: {why(url, error)}, then start the same command again."
-        raise ShardError(what) from error
-
-
-def why(url: str, error: Exception) -> str:
-    """What an error of a disk or a store says, without credentials, and what to do about it."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return f"{redacted(reason).rstrip('.')}. {_advice(url, error)}"
-
-
-def _advice(url: str, error: Exception) -> str:
-    if "://" not in url.removeprefix("file://"):
-        return _ADVICE.get(getattr(error, "errno", None) or 0, "Check the path")
-    if isinstance(error, FileNotFoundError | ConfigError):
-        return "Check the path"
-    if isinstance(error, PermissionError) or re.search("Credential|Profile|Token", type(error).__name__):
-        return "Check the credentials that the environment or a profile gives here and to every worker"
-    return "Check the endpoint and the network"
-
-
-@contextlib.contextmanager
 def _scratch_file(fs: Any, path: str) -> Iterator[BinaryIO]:
     """A file for what will lie at `path`: on the same disk, or nameless if that is remote; gone after the block."""
     if not isinstance(fs, LocalFileSystem):
@@ -375,7 +326,7 @@ def _commit(fs: Any, file: BinaryIO, path: str) -> None:
 
 
 def _is_s3(fs: Any) -> bool:
-    return "s3" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
+    return not _S3.isdisjoint([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def _put_options(fs: Any) -> dict[str, int]:

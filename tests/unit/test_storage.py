@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec.registry import _registry
 
 from curation.core.errors import ConfigError, ShardError
 from curation.data import storage
+from curation.data.explaining import redacted
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -66,6 +69,13 @@ def test_an_unknown_protocol_is_a_mistake():
         storage.filesystem("nothing://x")
 
 
+def test_a_store_whose_package_is_missing_names_the_extra_that_brings_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)
+    with pytest.raises(ConfigError, match=re.escape("pip install '.[s3]'.")):
+        storage.filesystem("s3://bucket/run")
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
@@ -86,7 +96,7 @@ def test_a_url_with_credentials_is_a_mistake_that_does_not_show_them(url, shown)
     "url", ["hdfs://name:8020/user@x/run", "s3://bucket/a:b@c", "abfs://container@account/run", "memory://a?b=c"]
 )
 def test_a_url_without_credentials_is_shown_as_it_is(url):
-    assert storage.redacted(url) == url
+    assert redacted(url) == url
 
 
 def test_bytes_come_back_and_replace_what_was_there(root):

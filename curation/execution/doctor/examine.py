@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from curation.classifiers import source
 from curation.core.errors import ConfigError, CurationError
 from curation.data import storage
+from curation.data.explaining import explaining
 from curation.data.inputs import Found, find
 from curation.execution import checks
 from curation.execution.cluster.connect import connect
@@ -441,7 +442,7 @@ def _own_folder(output: str) -> Iterator[str]:
                 fs.rm(storage.filesystem(folder)[1], recursive=True)
         return
     local = storage.nearest(path) / name
-    with storage.explaining(str(local), "made"):
+    with explaining(str(local), "made"):
         local.mkdir()
     try:
         yield str(local)
