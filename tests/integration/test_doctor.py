@@ -125,6 +125,7 @@ def test_a_worker_with_another_version_is_named(tables, start, tmp_path):
     assert re.match(r"  change: transformers is 5\S* here and 9\.9\.9 on tcp://\S+ \(\S+\)\. Start all of them", line)
 
 
+@pytest.mark.long  # Dask itself waits half a minute for it
 def test_a_worker_that_the_scheduler_cannot_reach_is_named_and_holds_up_no_other(tables, start):
     unreachable = ["--listen-address", "tcp://127.0.0.1:0", "--contact-address", "tcp://127.0.0.1:9"]
     found = examined(tables | start(({}, []), ({}, unreachable)))
