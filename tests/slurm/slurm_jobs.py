@@ -16,7 +16,7 @@ def corpus_of(folder, num_files, num_documents):
     """So many files of so many documents and a row without a text."""
     for number in range(num_files):
         rows = [*documents(num_documents, num_documents * number), {"id": "no text"}]
-        write_jsonl(folder / f"part-{number:03}.jsonl", rows)
+        write_jsonl(folder / f"part-{number:04}.jsonl", rows)
     return folder
 
 

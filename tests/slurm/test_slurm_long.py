@@ -11,14 +11,14 @@ from slurm_jobs import corpus_of, end, has_ended, num_scored, said, shown, slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.long]
 
-NUM_SHARDS = 900
+NUM_SHARDS = 2_200
 NUM_WORKERS = 4
 FILES_OF_A_SHARD = 4  # rows and three scores
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """Ten minutes of work and more for four workers on two cores."""
+    """Ten minutes of work and more for four workers on two cores: two hundred shards a minute."""
     return corpus_of(tmp_path_factory.mktemp("large"), NUM_SHARDS, 800)
 
 
