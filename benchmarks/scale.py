@@ -32,7 +32,7 @@ from rich.console import Console
 
 from curation.data.inputs import InputSpec
 from curation.execution import lock, run
-from curation.execution.cluster import ClusterSpec
+from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.plan import make_plan
 from curation.execution.spec import RunSpec
 from curation.execution.summary import Summary

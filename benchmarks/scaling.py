@@ -83,7 +83,7 @@ def measure(texts: list[str], precision: str, num_rounds: int) -> dict[str, Any]
     with tempfile.TemporaryDirectory() as name:
         documents = Path(name) / "documents.jsonl"
         documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        rounds = [
+        rounds: list[dict[str, Any]] = [
             {
                 "bare_1_s": bare(documents, precision, 1),
                 "one": run(documents, Path(name) / f"one-{number}", precision, 1),
@@ -110,7 +110,7 @@ def measure(texts: list[str], precision: str, num_rounds: int) -> dict[str, Any]
 
 def median(values: Any) -> float:
     """To four places."""
-    return round(statistics.median(values), 4)
+    return round(float(statistics.median(values)), 4)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.config import dump
+from curation.config import Kinds, dump
 from curation.core.errors import ConfigError
 from curation.data.storage import local_path
 from curation.training import card
@@ -57,7 +57,7 @@ def _one_of(what: str, *classes: type) -> Callable[[str], type]:
     return find
 
 
-KINDS = {
+KINDS: Kinds = {
     Recipe: _one_of("recipe", EncoderRecipe, FastTextRecipe),
     Method: _one_of("method", Descent, Ridge),
 }
