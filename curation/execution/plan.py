@@ -20,6 +20,7 @@ from curation.execution.missing import Missing, find_missing
 from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.groups import groups
+from curation.inference.replica import ScoringSpec
 
 _MOST_LISTED = 8
 _KEPT = (
@@ -106,14 +107,21 @@ class Plan:
         return f"exact over all rows, weighted by {tiering.weights}"
 
 
-def make_plan(spec: RunSpec) -> Plan:
-    """Check everything that needs no worker. Raises ConfigError with all mistakes; reads files and writes none."""
+def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
+    """Check everything that needs no worker; reads files and writes none.
+
+    Raises ConfigError with all mistakes: those that are `known` to the caller, and its own.
+    """
     output = storage.from_root(spec.output)  # workers may work in other folders
     spec = replace(spec, output=output, cluster=spec.cluster.with_room_for(spec.input.frame))
-    asked, mistakes = spec, spec.mistakes()
-    spec = replace(spec, scoring=replace(spec.scoring, device=spec.cluster.device(spec.scoring.device)))
+    asked, mistakes = spec, [*known, *spec.mistakes()]
+    spec = replace(spec, scoring=_on_device(spec, mistakes))
     found = find(spec.input)
     layout = Layout(spec.output)
+    try:
+        storage.filesystem(output)
+    except ConfigError as error:  # what is in it cannot be looked at, and most of a plan depends on that
+        raise ConfigError(*mistakes, f"output: {error}", *found.mistakes) from None
     former = former_config(layout)
     frozen = _frozen(spec, mistakes)
     precisions = _precisions(spec, frozen, found.num_bytes, mistakes)
@@ -143,8 +151,24 @@ def make_plan(spec: RunSpec) -> Plan:
         groups=tuple(groups(spec.classifier).lines()),
         missing=missing,
         frozen=frozen,
-        notes=(*seen.notes, *_notes(spec, frozen), *checks.memory(spec, pinned), *_kept_notes(spec, former)),
+        notes=(
+            *spec.cluster.notes(),
+            *seen.notes,
+            *_notes(spec, frozen),
+            *checks.memory(spec, pinned),
+            *_kept_notes(spec, former),
+        ),
     )
+
+
+def _on_device(spec: RunSpec, mistakes: list[str]) -> ScoringSpec:
+    """How it is scored, where "auto" has become a device."""
+    device = spec.cluster.device(spec.scoring.device)
+    try:
+        return replace(spec.scoring, device=device)
+    except ConfigError as error:
+        mistakes += error.mistakes
+        return ScoringSpec(device)
 
 
 def _pin(spec: RunSpec, mistakes: list[str]) -> Iterator[Pinned]:
