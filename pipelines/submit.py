@@ -5,6 +5,7 @@ python pipelines/submit.py CONFIG [key=value …] [--partition P] [--nodes N] [-
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,11 @@ from curation.core.errors import ClusterError, CurationError
 from curation.data import storage
 from curation.execution import spec
 from curation.execution.cluster import jobs
+from curation.execution.cluster.slurm import SlurmSpec
 from curation.execution.plan import make_plan
 
 MISTAKE = 2
+ANSWER_S = 5
 PLACE = jobs.Place(sys.executable, str(Path(__file__).resolve().parents[1]), str(Path.cwd()))
 
 
@@ -43,9 +46,9 @@ def main() -> int:
     try:
         settings = spec.read(arguments.config, [*arguments.overrides, *short])
         job = jobs.submission(settings, arguments.folder, PLACE)
+        plan = make_plan(job.planned, job.mistakes())
         files = jobs.render(job, array=arguments.array)
-        plan = make_plan(job.planned)
-        err.print("".join(f"note: {note}\n" for note in job.notes), end="")
+        err.print("".join(f"note: {note}\n" for note in (*job.notes, *without_pyxis(job.slurm))), end="")
         if arguments.dry_run:
             sys.stdout.write("\n".join(f"# {job.folder}/{name}\n{text}" for name, text in files.items()))
         else:
@@ -55,6 +58,22 @@ def main() -> int:
         err.print(str(error), style="red")
         return MISTAKE
     return 0
+
+
+def without_pyxis(slurm: SlurmSpec) -> list[str]:
+    """What to say where srun knows no containers, and the job has one; nothing where srun gives no answer."""
+    srun = shutil.which("srun")
+    if not srun or not slurm.container or slurm.runtime != "pyxis":
+        return []
+    try:
+        done = subprocess.run([srun, "--help"], capture_output=True, text=True, check=True, timeout=ANSWER_S)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    if "--container-image" in done.stdout:
+        return []
+    return [
+        "cluster.slurm.runtime: srun here has no --container-image, which pyxis adds; is it installed on the nodes?"
+    ]
 
 
 def submit(folder: str, files: dict[str, str]) -> str:

@@ -20,7 +20,6 @@ from curation.execution.missing import Missing, find_missing
 from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
 from curation.inference.groups import groups
-from curation.inference.replica import ScoringSpec
 
 _MOST_LISTED = 8
 _KEPT = (
@@ -114,15 +113,16 @@ def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
     """
     output = storage.from_root(spec.output)  # workers may work in other folders
     spec = replace(spec, output=output, cluster=spec.cluster.with_room_for(spec.input.frame))
-    asked, mistakes = spec, [*known, *spec.mistakes()]
-    spec = replace(spec, scoring=_on_device(spec, mistakes))
+    scoring, unable = spec.cluster.scoring(spec.scoring)
+    asked, mistakes = spec, [*known, *spec.mistakes(), *unable]
+    spec = replace(spec, scoring=scoring)
     found = find(spec.input)
     layout = Layout(spec.output)
     try:
         storage.filesystem(output)
-    except ConfigError as error:  # what is in it cannot be looked at, and most of a plan depends on that
-        raise ConfigError(*mistakes, f"output: {error}", *found.mistakes) from None
-    former = former_config(layout)
+        former = former_config(layout)
+    except CurationError as error:  # nothing in it can be looked at, and the rest of a plan depends on that
+        raise ConfigError(*mistakes, f"output: {error}", *found.mistakes) from error
     frozen = _frozen(spec, mistakes)
     precisions = _precisions(spec, frozen, found.num_bytes, mistakes)
     spec = _settled(spec, precisions, former, found.num_bytes)
@@ -159,16 +159,6 @@ def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
             *_kept_notes(spec, former),
         ),
     )
-
-
-def _on_device(spec: RunSpec, mistakes: list[str]) -> ScoringSpec:
-    """How it is scored, where "auto" has become a device."""
-    device = spec.cluster.device(spec.scoring.device)
-    try:
-        return replace(spec.scoring, device=device)
-    except ConfigError as error:
-        mistakes += error.mistakes
-        return ScoringSpec(device)
 
 
 def _pin(spec: RunSpec, mistakes: list[str]) -> Iterator[Pinned]:

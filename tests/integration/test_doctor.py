@@ -265,7 +265,7 @@ def test_relative_paths_are_those_of_folders_that_workers_open(tables, models):
     named = [of_hub(Path("models/acme"), "hub"), models["edu"] | {"model": "./mine"}, {**models["keep"], "name": "x"}]
     changed = {"output": "runs/x", "classifier": named, "tokens": {"count_tokenizer": "counts"}}
     settings = config.parse(spec.RunSpec, tables | changed, (), spec.KINDS)
-    assert relative_paths(doctor._paths(settings)) == ["counts", "models", "./mine"]
+    assert relative_paths(settings.paths_of_workers().values()) == ["counts", "models", "./mine"]
 
 
 def test_what_takes_too_long_here_is_left_alone():

@@ -18,6 +18,11 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr("curation.execution.cluster.gpus.find_spec", lambda _: True)
 
 
+def mounting(*mounts):
+    """A container that sees these."""
+    return SlurmSpec(container="a.sqsh", mounts=mounts)
+
+
 @pytest.fixture
 def no_gpu(monkeypatch):
     """A machine without one."""
@@ -86,6 +91,12 @@ def test_a_device_that_does_not_fit_the_cluster_is_a_mistake(settings, device, m
         ({"kind": "cpu", "slurm": SlurmSpec(nodes=0)}, "cluster.slurm.nodes: 0 is below 1"),
         ({"kind": "cpu", "slurm": SlurmSpec(mounts=("/a",))}, "cluster.slurm.mounts: has no effect"),
         ({"kind": "cpu", "slurm": SlurmSpec(account="a\nb")}, "cluster.slurm.account: holds a line break"),
+        ({"kind": "cpu", "slurm": mounting("")}, "cluster.slurm.mounts: '' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("data")}, "cluster.slurm.mounts: 'data' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a:b")}, "cluster.slurm.mounts: '/a:b' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a:")}, "cluster.slurm.mounts: '/a:' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a:/b:ro")}, "cluster.slurm.mounts: '/a:/b:ro' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a,b")}, "cluster.slurm.mounts: '/a,b' holds a comma"),
     ],
 )
 def test_settings_that_make_no_sense_are_mistakes(settings, mistake):

@@ -1,11 +1,12 @@
 """Which cluster a config means, and what can be said of it before it is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from curation.core.errors import ConfigError
 from curation.execution.cluster.gpus import gpus, why_no_cuda
 from curation.execution.cluster.slurm import SlurmSpec
 from curation.execution.cluster.worker import cores
@@ -128,6 +129,14 @@ class ClusterSpec:
             return asked
         on_gpus = self.settled(asked)[0].kind == "cuda" or (self.kind == "slurm" and self.slurm.gpus)
         return "cuda" if on_gpus else "cpu"
+
+    def scoring(self, asked: ScoringSpec) -> tuple[ScoringSpec, Sequence[str]]:
+        """How it is scored where "auto" has become a device, and what that device cannot do of what is asked."""
+        device = self.device(asked.device)
+        try:
+            return replace(asked, device=device), ()
+        except ConfigError as error:
+            return ScoringSpec(device), error.mistakes
 
     def with_room_for(self, frame: str) -> "ClusterSpec":
         """The same with memory for frames of this library on every GPU that it starts a worker for."""

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from curation.classifiers import source
 from curation.core.errors import ConfigError, CurationError
 from curation.data import storage
 from curation.data.inputs import Found, find
@@ -193,7 +192,7 @@ class _Doctor:
         spec = self.spec
         need = checks.written_bytes(spec, self.found)
         num_files = self.num_shards * (2 + len(spec.classifier) + (len(spec.tiering.tiers) if spec.documents else 0))
-        yield from files.folders(self.here, workers, files.relative_paths(_paths(spec)))
+        yield from files.folders(self.here, workers, files.relative_paths(spec.paths_of_workers().values()))
         yield from files.room(self.here, workers, need, num_files)
         if not self.needs_another_output:
             yield from tried(spec.output, client, workers, offsets, self.patience)
@@ -209,15 +208,6 @@ def _taken(spec: RunSpec) -> tuple[int, int]:
         return 0, 0
     num_workers = spec.cluster.num_workers(spec.scoring.compute_threads)
     return num_workers * spec.scoring.compute_threads, num_workers * spec.cluster.memory_bytes
-
-
-def _paths(spec: RunSpec) -> Iterator[str]:
-    """The paths of a config that workers open as they are written: a plan gives those of output and input a root."""
-    if spec.tokens.count_tokenizer:
-        yield spec.tokens.count_tokenizer
-    for each in spec.classifier:
-        model, bundles = getattr(each, "model", ""), getattr(each, "bundles", "")
-        yield from filter(None, [bundles if source.is_hub_id(model) else model])
 
 
 def _plan_or_mistakes(spec: RunSpec) -> Plan | Sequence[str]:
