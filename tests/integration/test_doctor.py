@@ -20,7 +20,7 @@ from curation.classifiers.encoder import Encoder
 from curation.execution import spec
 from curation.execution.doctor import examine as doctor
 from curation.execution.doctor import trial
-from curation.execution.doctor.asking import Ask, Failed, ask, within
+from curation.execution.doctor.asking import Ask, Failed, Patience, ask, within
 from curation.execution.doctor.between import clock
 from curation.execution.doctor.files import relative_paths
 
@@ -273,3 +273,11 @@ def test_what_takes_too_long_here_is_left_alone():
     assert within(0.1, never.wait) == Failed("no answer in time")
     never.set()
     assert within(60, never.wait) is True
+
+
+def test_the_start_of_a_cluster_takes_nothing_from_the_time_for_questions():
+    patience = Patience(2.0)
+    assert patience.left_s(10.0) <= 2.0
+    patience.pause(100.0)
+    assert patience.left_s(10.0) == 10.0
+    assert Patience(0.0).left_s(10.0) == 1.0
