@@ -31,8 +31,7 @@ worker)
     ;;
 driver)
     if [ -n "${DASK_SCHEDULER_ADDRESS:-}" ]; then
-        set -- "$@" cluster.kind=existing "cluster.address=$DASK_SCHEDULER_ADDRESS" cluster.workers=0 \
-            cluster.min_workers=0 cluster.memory_bytes=0 cluster.rmm_bytes=0
+        set -- "$@" cluster.kind=existing "cluster.address=$DASK_SCHEDULER_ADDRESS"
     fi
     exec python "${CURATION_HOME:-/opt/curation}/pipelines/run_ensemble.py" "$@"
     ;;

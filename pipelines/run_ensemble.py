@@ -3,49 +3,34 @@
 python pipelines/run_ensemble.py [CONFIG.toml] [key=value …] [--plan] [--prune]
 """
 
-import argparse
 import signal
-import sys
 from pathlib import Path
 
-from rich.console import Console
+from command_line import OUT, end_with, parser
 
-from curation.core.errors import CurationError
 from curation.execution import lock, spec
 from curation.execution.plan import make_plan
-from curation.execution.run import MISTAKE, STOPPED, run
+from curation.execution.run import run
 
 EMBEDDED = Path(__file__).parent.parent / "configs" / "embedded.toml"
 
 
 def main() -> int:
     """Parse, plan, run, say. Gives the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", nargs="?", help="a TOML file, or the config.json of a run; default: the embedded one")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings that replace those of the config")
-    parser.add_argument("--plan", action="store_true", help="check everything that needs no worker, print it, stop")
-    parser.add_argument("--prune", action="store_true", help="delete outputs that no shard or classifier accounts for")
-    arguments = parser.parse_intermixed_args()
+    options = parser(__doc__, "a TOML file, or the config.json of a run; default: the embedded one", optional=True)
+    options.add_argument("--plan", action="store_true", help="check everything that needs no worker, print it, stop")
+    options.add_argument("--prune", action="store_true", help="delete outputs that no shard or classifier accounts for")
+    arguments = options.parse_intermixed_args()
     if arguments.config and "=" in arguments.config:
         arguments.config, arguments.overrides = None, [arguments.config, *arguments.overrides]
-    console = Console(soft_wrap=True, emoji=False)
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        settings = spec.read(arguments.config or EMBEDDED, arguments.overrides)
-        plan = make_plan(settings)
-        plan.say(console)
-        if arguments.plan:
-            return 0
-        with lock.hold(plan.layout.lock_json):
-            return run(plan, console, prune=arguments.prune)
-    except CurationError as error:
-        Console(stderr=True, emoji=False).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
-        return MISTAKE
-    except KeyboardInterrupt:  # the second Ctrl-C, or one while planning
-        console.print("Stopped at once; what was finished is kept. Run the same command again to go on.")
-        return STOPPED
+    signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    plan = make_plan(spec.read(arguments.config or EMBEDDED, arguments.overrides))
+    plan.say(OUT)
+    if arguments.plan:
+        return 0
+    with lock.hold(plan.layout.lock_json):
+        return run(plan, OUT, prune=arguments.prune)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # stopped so: by the second Ctrl-C, or while planning
+    end_with(main, "Stopped at once; what was finished is kept. Run the same command again to go on.")

@@ -106,15 +106,23 @@ class Plan:
         return f"exact over all rows, weighted by {tiering.weights}"
 
 
-def make_plan(spec: RunSpec) -> Plan:
-    """Check everything that needs no worker. Raises ConfigError with all mistakes; reads files and writes none."""
+def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
+    """Check everything that needs no worker; reads files and writes none.
+
+    Raises ConfigError with all mistakes: those that are `known` to the caller, and its own.
+    """
     output = storage.from_root(spec.output)  # workers may work in other folders
     spec = replace(spec, output=output, cluster=spec.cluster.with_room_for(spec.input.frame))
-    asked, mistakes = spec, spec.mistakes()
-    spec = replace(spec, scoring=replace(spec.scoring, device=spec.cluster.device(spec.scoring.device)))
+    scoring, unable = spec.cluster.scoring(spec.scoring)
+    asked, mistakes = spec, [*known, *spec.mistakes(), *unable]
+    spec = replace(spec, scoring=scoring)
     found = find(spec.input)
     layout = Layout(spec.output)
-    former = former_config(layout)
+    try:
+        storage.filesystem(output)
+        former = former_config(layout)
+    except CurationError as error:  # nothing in it can be looked at, and the rest of a plan depends on that
+        raise ConfigError(*mistakes, f"output: {error}", *found.mistakes) from error
     frozen = _frozen(spec, mistakes)
     precisions = _precisions(spec, frozen, found.num_bytes, mistakes)
     spec = _settled(spec, precisions, former, found.num_bytes)
@@ -143,7 +151,13 @@ def make_plan(spec: RunSpec) -> Plan:
         groups=tuple(groups(spec.classifier).lines()),
         missing=missing,
         frozen=frozen,
-        notes=(*seen.notes, *_notes(spec, frozen), *checks.memory(spec, pinned), *_kept_notes(spec, former)),
+        notes=(
+            *spec.cluster.notes(),
+            *seen.notes,
+            *_notes(spec, frozen),
+            *checks.memory(spec, pinned),
+            *_kept_notes(spec, former),
+        ),
     )
 
 

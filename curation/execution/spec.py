@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation import classifiers, config
+from curation.classifiers import source
 from curation.core.classifier import Classifier
 from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
@@ -68,6 +69,14 @@ class RunSpec:
             *self.tiering.mistakes(names),
             *self.cluster.mistakes(self.scoring.device),
         ]
+
+    def paths_of_workers(self) -> dict[str, str]:
+        """Setting → the path that workers open as it is written; a plan gives those of output and input a root."""
+        found = {"tokens.count_tokenizer": self.tokens.count_tokenizer}
+        for each in self.classifier:
+            key = "bundles" if source.is_hub_id(getattr(each, "model", "")) else "model"
+            found[f"classifier.{each.name}.{key}"] = getattr(each, key, "")
+        return {key: path for key, path in found.items() if path}
 
     def rows_identity(self) -> str:
         """Equal when equal input gives equal files under rows/."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from curation import config
-from curation.core.errors import ConfigError
 from curation.execution.cluster.jobs import CONFIG, DRIVER, Place, render, submission
 from curation.execution.cluster.slurm import exports
 from curation.execution.spec import KINDS, RunSpec, read
@@ -81,10 +80,15 @@ def test_the_config_of_a_job_is_the_run_on_the_scheduler_of_the_job(tmp_path):
     assert spec.mistakes() == []
 
 
-def test_a_job_finds_the_scripts_of_this_repository(tmp_path):
+def submit(folder, *settings, **more):
+    """The script as a dry run, called in a folder."""
     script = Path(__file__).parents[2] / "pipelines" / "submit.py"
-    command = [sys.executable, script, EMBEDDED, f"output={tmp_path}/run", "--dry-run"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    command = [sys.executable, script, EMBEDDED, *settings, "--dry-run"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, **more)
+
+
+def test_a_job_finds_the_scripts_of_this_repository(tmp_path):
+    done = submit(tmp_path, f"output={tmp_path}/run")
     (line,) = (line for line in done.stdout.splitlines() if "run_ensemble.py" in line)
     assert Path(line.split()[1]).is_file()
     assert not (tmp_path / "run-slurm").exists()
@@ -97,25 +101,66 @@ def test_every_submission_has_a_folder_of_its_own(tmp_path):
     assert (first, submission(spec, "", PLACE).folder) == (f"{tmp_path}/run-slurm/1", f"{tmp_path}/run-slurm/2")
 
 
-def test_all_mistakes_are_found_before_anything_is_submitted():
-    spec = read(EMBEDDED, ["output=s3://bucket/run", "cluster.slurm.time=soon", "scoring.device=cuda"])
-    with pytest.raises(ConfigError) as caught:
-        submission(spec, "", PLACE)
-    assert [mistake.partition(":")[0] for mistake in caught.value.mistakes] == [
+def mistakes(*settings):
+    return submission(read(EMBEDDED, settings), "", PLACE).mistakes()
+
+
+def test_all_mistakes_are_told_together_and_nothing_is_submitted(tmp_path):
+    wrong = ["output=memory://bucket/run", "cluster.slurm.time=soon", "scoring.device=cuda", "input.path=/nowhere/x"]
+    done = submit(tmp_path, *wrong, "max_failures=0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
         "scoring.device",
         "cluster.slurm.time",
         "output",
+        "max_failures",
+        "[input] path",
     ]
+
+
+def test_what_the_device_of_a_job_cannot_do_is_told_once(tmp_path):
+    done = submit(tmp_path, f"output={tmp_path}/run", "scoring.compiled=true", "input.path=/nowhere/x")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["scoring.compiled", "[input] path"]
 
 
 def test_a_container_that_would_not_see_the_output_is_a_mistake():
-    spec = read(EMBEDDED, ["output=/shared/runs/crawl", "input.path=/data/in", "cluster.slurm.container=a.sqsh"])
-    with pytest.raises(ConfigError) as caught:
-        submission(spec, "", PLACE)
-    assert list(caught.value.mistakes) == [
+    assert mistakes("output=/shared/runs/crawl", "input.path=/data/in", "cluster.slurm.container=a.sqsh") == [
         "cluster.slurm.mounts: the container would not see /shared/runs/crawl; mount its folder.",
         "cluster.slurm.mounts: the container would not see /data/in; mount its folder.",
     ]
+
+
+def test_paths_of_a_container_are_absolute():
+    found = mistakes("output=runs/x", "input.path=~/in", "tokens.count_tokenizer=t", "cluster.slurm.container=a.sqsh")
+    assert [each.partition(" lies elsewhere in a container")[0] for each in found] == [
+        "output: runs/x",
+        "[input] path: ~/in",
+        "tokens.count_tokenizer: t",
+    ]
+
+
+def test_a_folder_that_cannot_be_mounted_must_be_another():
+    settings = ["output=/shared/a:b", "cluster.slurm.container=a.sqsh", "cluster.slurm.mounts=['/shared']"]
+    (mistake,) = mistakes(*settings)
+    assert mistake.startswith("output: /shared/a:b-slurm/1 holds a colon or a comma, where a mount ends")
+
+
+@pytest.mark.parametrize(
+    ("answer", "noted"),
+    [
+        ("echo '  --container-image=[USER@][REGISTRY#]IMAGE'", False),
+        ("echo '  --nodes=N'", True),
+        ("echo '  --nodes=N'; exit 1", False),
+    ],
+    ids=["with pyxis", "without", "no answer"],
+)
+def test_a_slurm_without_pyxis_is_noted(tmp_path, answer, noted):
+    (tmp_path / "srun").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "srun").chmod(0o755)
+    settings = [f"output={tmp_path}/run", "cluster.slurm.container=a.sqsh", f"cluster.slurm.mounts=['{tmp_path}']"]
+    done = submit(tmp_path, *settings, "workers=0", env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    assert ("note: cluster.slurm.runtime: srun here has no --container-image" in done.stderr) is noted
 
 
 def test_settings_of_workers_that_a_submission_does_not_heed_are_noted():

@@ -25,3 +25,24 @@ def test_a_plan_says(golden, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = plan_of(f"{name}.toml", "output=nowhere/run", "input.path=embedded:documents", "kind=cpu")
     assert text == golden(f"plan_{name}.txt", text)
+
+
+def test_the_embedded_config_is_planned_on_a_cluster_that_is_there(tmp_path):
+    text = plan_of("embedded.toml", f"output={tmp_path}/run", "cluster.kind=existing", "cluster.address=tcp://a:1")
+    assert "cluster: existing, tcp://a:1, scoring on auto\n" in text
+    assert "note: cluster.workers: has no effect on a run here; an existing cluster has the workers it has.\n" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "where"),
+    [
+        (["kind=cpu", "compiled=true", "input.path=/nowhere/x"], ["scoring.compiled", "[input] path"]),
+        (
+            ["kind=cpu", "max_failures=0", "output=nowhere://x", "input.path=/nowhere/x"],
+            ["max_failures", "output", "[input] path"],
+        ),
+    ],
+)
+def test_a_mistake_hides_no_other(settings, where, tmp_path):
+    text = plan_of("embedded.toml", f"output={tmp_path}/run", *settings)
+    assert [line.partition(":")[0] for line in text.splitlines()] == where

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from curation.classifiers.bundle import write_bundle
 from curation.classifiers.encoder import Encoder
 from curation.execution import spec
 from curation.execution.doctor import examine as doctor
+from curation.execution.doctor import trial
+from curation.execution.doctor.asking import Ask, Failed, Patience, ask, within
 from curation.execution.doctor.between import clock
 from curation.execution.doctor.files import relative_paths
 
@@ -130,9 +133,9 @@ def test_a_worker_that_the_scheduler_cannot_reach_is_named_and_holds_up_no_other
     unreachable = ["--listen-address", "tcp://127.0.0.1:0", "--contact-address", "tcp://127.0.0.1:9"]
     found = examined(tables | start(({}, []), ({}, unreachable)))
     (closed,) = to_change(found["connections"])
-    assert found["workers"][0].text == "1 of 2 workers answer, on 1 node"
+    assert found["workers"][0].text == f"answers from 1 of 2 workers, on {socket.gethostname()}"
     assert [title for title, findings in found.items() if to_change(findings)] == ["connections"]
-    assert closed.startswith("not so the scheduler connects to tcp://127.0.0.1:9: Connection refused. Open the ports")
+    assert closed.startswith("no connection from the scheduler to tcp://127.0.0.1:9: Connection refused. Open the")
 
 
 @pytest.fixture
@@ -169,15 +172,42 @@ def test_a_bundle_that_is_sound_is_told_with_its_fingerprint(tables, bundle):
     assert found["models"][0].text.startswith(f"edu: {recipe.fingerprint()[:8]} on ")
 
 
-def test_an_output_that_cannot_be_written_must_be_another(tables, tmp_path):
+def test_an_output_that_cannot_be_written_must_be_another_and_is_told_once(tables, tmp_path):
     (tmp_path / "file").write_text("")
     found = examined(tables | {"output": str(tmp_path / "file" / "run")})
-    assert [text for text in to_change(found["plan"]) if "is a file. Choose another place." in text]
-    assert [text for text in to_change(found["output"]) if "cannot be made: Not a directory" in text]
+    assert [to_change(findings) for findings in found.values() if to_change(findings)] == [
+        [f"output: {tmp_path}/file/run cannot be made: {tmp_path}/file is a file. Choose another place."]
+    ]
+
+
+def test_a_relative_output_is_where_a_run_makes_it(tables, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = examined(tables | {"output": "runs/x"})
+    assert to_change(found["output"]) == []
+    assert [each.text for each in found["output"] if "is not there yet" in each.text] == [
+        f"{tmp_path}/runs/x is not there yet; tried in {tmp_path}"
+    ]
+
+
+def test_workers_that_are_asked_for_and_missing_are_counted(tables, monkeypatch):
+    monkeypatch.setattr(doctor, "_COME_S", 1.0)
+    found = examined(tables | {"cluster": tables["cluster"] | {"workers": 3}})
+    assert found["workers"][0].text == f"answers from 2 of 2 workers, on {socket.gethostname()}"
+    (text,) = [each.text for each in found["workers"] if each.level == "note"]
+    assert text.startswith("2 of 3 asked are there, and the others have been waited for")
+    assert text.endswith("Start the others, or correct cluster.workers.")
+
+
+def test_an_interface_that_is_not_here_is_told_with_those_that_are(tables):
+    found = examined(tables | {"cluster": {"kind": "slurm", "slurm": {"interface": "nope0"}}})
+    (text,) = to_change(found["interfaces"])
+    assert text.startswith(f"cluster.slurm.interface: {socket.gethostname()} has no 'nope0'; there are ")
+    assert "lo" in text.rpartition(" are ")[2].rstrip(".").split(", ")
+    assert "cluster" not in found
 
 
 def test_a_memory_that_processes_do_not_share_is_no_output(tables, monkeypatch):
-    monkeypatch.setattr(doctor, "_EXCHANGE_S", 0.5)
+    monkeypatch.setattr(trial, "_EXCHANGE_S", 0.5)
     found = examined(tables | {"output": "memory://bucket/run"})
     unseen = [text for text in to_change(found["output"]) if " does not see what " in text]
     assert len(unseen) == 1
@@ -186,8 +216,8 @@ def test_a_memory_that_processes_do_not_share_is_no_output(tables, monkeypatch):
 
 def test_an_output_that_nothing_can_open_is_told_and_the_rest_is_examined(tables):
     found = examined(tables | {"output": "nowhere://bucket/run"})
-    assert [title for title, findings in found.items() if to_change(findings)] == ["plan", "output"]
-    assert "nothing here can open nowhere:// paths" in to_change(found["output"])[0]
+    assert [title for title, findings in found.items() if to_change(findings)] == ["plan"]
+    assert "nothing here can open nowhere:// paths" in to_change(found["plan"])[0]
     assert found["input"][-1].level == "ok"
 
 
@@ -201,11 +231,13 @@ def test_without_a_scheduler_this_machine_is_examined(tables, monkeypatch):
 
 
 def test_mistakes_of_the_cluster_table_are_told_once_and_the_rest_is_examined(tables):
-    found = examined(tables | {"cluster": {"kind": "existing"}})
+    found = examined(tables | {"cluster": {"kind": "existing"}, "input": {"path": "/nowhere/x"}})
+    assert [title for title, findings in found.items() if not findings] == []
+    assert list(found) == ["plan", "cluster", "interfaces", "limits", "output", "versions", "models"]
     assert [to_change(findings) for findings in found.values() if to_change(findings)] == [
-        ["cluster: an existing cluster is named by its address or by its scheduler_file, one of them."]
+        ["[input] path: '/nowhere/x' cannot be listed: there is no such file or folder."],
+        ["cluster: an existing cluster is named by its address or by its scheduler_file, one of them."],
     ]
-    assert "models" in found
 
 
 def test_a_config_that_cannot_be_read_is_one_message(tmp_path):
@@ -216,12 +248,12 @@ def test_a_config_that_cannot_be_read_is_one_message(tmp_path):
 
 def test_a_worker_that_is_gone_and_one_that_raises_fail_in_words(client):
     worker = next(iter(client.scheduler_info()["workers"]))
-    answers = doctor.ask(
+    answers = ask(
         client,
         {
-            "well": doctor._Ask(worker, clock),
-            "raises": doctor._Ask(worker, shutil.rmtree, ("/there/is/no/such/folder",)),
-            "gone": doctor._Ask("tcp://127.0.0.1:9", clock),
+            "well": Ask(worker, clock),
+            "raises": Ask(worker, shutil.rmtree, ("/there/is/no/such/folder",)),
+            "gone": Ask("tcp://127.0.0.1:9", clock),
         },
         2.0,
     )
@@ -232,12 +264,21 @@ def test_a_worker_that_is_gone_and_one_that_raises_fail_in_words(client):
 
 def test_relative_paths_are_those_of_folders_that_workers_open(tables, models):
     named = [of_hub(Path("models/acme"), "hub"), models["edu"] | {"model": "./mine"}, {**models["keep"], "name": "x"}]
-    settings = config.parse(spec.RunSpec, tables | {"output": "runs/x", "classifier": named}, (), spec.KINDS)
-    assert relative_paths(doctor._paths(settings)) == ["runs/x", "models", "./mine"]
+    changed = {"output": "runs/x", "classifier": named, "tokens": {"count_tokenizer": "counts"}}
+    settings = config.parse(spec.RunSpec, tables | changed, (), spec.KINDS)
+    assert relative_paths(settings.paths_of_workers().values()) == ["counts", "models", "./mine"]
 
 
 def test_what_takes_too_long_here_is_left_alone():
     never = threading.Event()
-    assert doctor.within(0.1, never.wait) == doctor.Failed("no answer in time")
+    assert within(0.1, never.wait) == Failed("no answer in time")
     never.set()
-    assert doctor.within(60, never.wait) is True
+    assert within(60, never.wait) is True
+
+
+def test_the_start_of_a_cluster_takes_nothing_from_the_time_for_questions():
+    patience = Patience(2.0)
+    assert patience.left_s(10.0) <= 2.0
+    patience.pause(100.0)
+    assert patience.left_s(10.0) == 10.0
+    assert Patience(0.0).left_s(10.0) == 1.0

@@ -323,7 +323,7 @@ def test_credentials_that_the_store_refuses_half_way_are_told_in_a_sentence_and_
         ({"output": "s3://nobucket/run"}, "s3://nobucket/run/rows: cannot be listed: The specified bucket does not"),
         ({"input": "s3://nobucket/input"}, "'s3://nobucket/input' cannot be listed: there is no such"),
         ({"input": f"s3://{KEY}:{SECRET}@bucket/input"}, "s3://…@bucket/input: holds credentials"),
-        ({"output": f"s3://{KEY}:{SECRET}@bucket/run"}, "s3://…@bucket/run/config.json: holds cred"),
+        ({"output": f"s3://{KEY}:{SECRET}@bucket/run"}, "output: s3://…@bucket/run: holds cred"),
     ],
 )
 def test_a_plan_that_cannot_reach_the_store_says_why_in_a_sentence_without_secrets(

@@ -18,6 +18,11 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr("curation.execution.cluster.gpus.find_spec", lambda _: True)
 
 
+def mounting(*mounts):
+    """A container that sees these."""
+    return SlurmSpec(container="a.sqsh", mounts=mounts)
+
+
 @pytest.fixture
 def no_gpu(monkeypatch):
     """A machine without one."""
@@ -80,19 +85,50 @@ def test_a_device_that_does_not_fit_the_cluster_is_a_mistake(settings, device, m
         ({"kind": "cpu", "address": "tcp://a:1"}, "cluster.address: has no effect"),
         ({"kind": "cpu", "min_workers": 1}, "cluster.min_workers: has no effect"),
         ({"kind": "cpu", "rmm_bytes": 1}, "cluster.rmm_bytes: has no effect"),
-        ({"kind": "existing", "address": "tcp://a:1", "workers": 2}, "cluster.workers: has no effect"),
-        ({"kind": "existing", "address": "tcp://a:1", "memory_bytes": 2}, "cluster.memory_bytes: has no effect"),
         ({"kind": "cpu", "wait_s": -1}, "cluster.wait_s: -1 is below 0"),
         ({"kind": "slurm", "workers": 2, "min_workers": 3}, "cluster.min_workers: 3 is more than the 2 workers"),
         ({"kind": "cpu", "slurm": SlurmSpec(time="soon")}, "cluster.slurm.time: 'soon' is no time"),
         ({"kind": "cpu", "slurm": SlurmSpec(nodes=0)}, "cluster.slurm.nodes: 0 is below 1"),
         ({"kind": "cpu", "slurm": SlurmSpec(mounts=("/a",))}, "cluster.slurm.mounts: has no effect"),
         ({"kind": "cpu", "slurm": SlurmSpec(account="a\nb")}, "cluster.slurm.account: holds a line break"),
+        ({"kind": "cpu", "slurm": mounting("")}, "cluster.slurm.mounts: '' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("data")}, "cluster.slurm.mounts: 'data' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a:b")}, "cluster.slurm.mounts: '/a:b' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a:")}, "cluster.slurm.mounts: '/a:' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a:/b:ro")}, "cluster.slurm.mounts: '/a:/b:ro' is no mount; write"),
+        ({"kind": "cpu", "slurm": mounting("/a,b")}, "cluster.slurm.mounts: '/a,b' holds a comma"),
     ],
 )
 def test_settings_that_make_no_sense_are_mistakes(settings, mistake):
     (found,) = ClusterSpec(**settings).mistakes()
     assert found.startswith(mistake)
+
+
+def test_what_a_config_says_of_workers_is_worth_a_note_where_others_start_them():
+    spec = ClusterSpec(kind="existing", address="tcp://a:1", workers=2, memory_bytes=2)
+    assert spec.mistakes() == []
+    assert spec.notes() == [
+        "cluster.workers: has no effect on a run here; an existing cluster has the workers it has.",
+        "cluster.memory_bytes: has no effect on a run here; an existing cluster has the workers it has.",
+    ]
+    assert ClusterSpec(kind="cpu", workers=2).notes() == []
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("settings", "num_asked"),
+    [
+        ({}, 2),
+        ({"kind": "cpu", "workers": 3}, 3),
+        ({"kind": "cuda", "workers": 1}, 1),
+        ({"kind": "slurm", "slurm": SlurmSpec(nodes=2, workers_per_node=4)}, 8),
+        ({"kind": "slurm", "workers": 8, "min_workers": 2}, 2),
+        ({"kind": "existing", "address": "tcp://a:1"}, 0),
+        ({"kind": "existing", "address": "tcp://a:1", "workers": 2}, 2),
+    ],
+)
+def test_the_workers_that_are_asked_for_are(settings, num_asked):
+    assert ClusterSpec(**settings).num_asked(ScoringSpec()) == num_asked
 
 
 def test_slurm_without_dask_jobqueue_is_a_mistake(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from curation.execution.doctor import files, network, resources, software
 from curation.execution.doctor.between import Exchange, Rereading
 from curation.execution.doctor.facts import Facts, Gpu, Interface, Space, Torch
-from curation.execution.doctor.findings import Finding, named
+from curation.execution.doctor.findings import Finding, counted, named
 
 LOOPBACK = Interface("lo", ("127.0.0.1", "::1"), is_up=True, megabits=0)
 ETHERNET = Interface("eth0", ("10.0.0.1",), is_up=True, megabits=1000)
@@ -124,6 +124,13 @@ def test_traffic_over_a_bridge_is_worth_a_note():
     assert "over docker0 (1000 Gbit/s), and there is eth0 (1 Gbit/s)" in text
 
 
+def test_an_interface_that_a_node_lacks_must_be_one_of_those_it_has():
+    assert list(network.missing("", node())) == list(network.missing("eth0", node())) == []
+    assert said("change", network.missing("ib7", node())) == [
+        "cluster.slurm.interface: a has no 'ib7'; there are lo, eth0."
+    ]
+
+
 def test_the_interface_in_use_is_told():
     found = list(network.interfaces(SCHEDULER, node(), node(), {ON_A: node(), ON_B: node("b")}))
     assert found[-1] == Finding("ok", "b: the scheduler is reached over eth0 (1 Gbit/s), as `--interface` may name it")
@@ -139,18 +146,18 @@ def test_connections_in_all_directions_are_told_with_the_slowest():
         SCHEDULER, HOSTS, {ON_A: 0.001, ON_B: 0.002}, {ON_A: {SCHEDULER: 0.003, ON_B: 0.004}, ON_B: {SCHEDULER: 0.001}}
     )
     assert said("ok", found) == [
-        "the scheduler connects to 2 of 2 workers, in 2.0 ms at most",
-        "2 of 2 workers connect to the scheduler, in 3.0 ms at most",
-        "1 of 1 workers connect to a neighbour, in 4.0 ms at most",
+        "from the scheduler to 2 of 2 workers, in 2.0 ms at most",
+        "from 2 of 2 workers to the scheduler, in 3.0 ms at most",
+        "from 1 of 1 worker to a neighbour, in 4.0 ms at most",
     ]
 
 
 @pytest.mark.parametrize(
     ("from_scheduler", "from_b", "expected"),
     [
-        ({ON_B: "no answer within 3 s"}, {SCHEDULER: 0.1}, f"not so the scheduler connects to {ON_B} on b: no answer"),
-        ({ON_B: 0.1}, {SCHEDULER: "refused"}, f"not so {ON_B} on b connect to the scheduler: refused. Open the"),
-        ({ON_B: 0.1}, {SCHEDULER: 0.1, ON_A: "refused"}, f"not so {ON_B} → {ON_A} connect to a neighbour: refused."),
+        ({ON_B: "no answer within 3 s"}, {SCHEDULER: 0.1}, f"no connection from the scheduler to {ON_B} on b: no"),
+        ({ON_B: 0.1}, {SCHEDULER: "refused"}, f"no connection from {ON_B} on b to the scheduler: refused."),
+        ({ON_B: 0.1}, {SCHEDULER: 0.1, ON_A: "refused"}, f"no connection from {ON_B} → {ON_A} to a neighbour: ref"),
     ],
 )
 def test_a_direction_that_is_closed_must_be_opened(from_scheduler, from_b, expected):
@@ -227,6 +234,12 @@ def test_names_that_show_late_are_worth_a_note():
 def test_what_a_run_relies_on_and_does_not_hold_must_change(theirs, expected):
     (text,) = said("change", exchanged(theirs=theirs))
     assert text.startswith(expected)
+
+
+def test_a_process_that_tries_alone_speaks_of_one():
+    alone = Exchange(0.0, 1.0, {"from-client": 1.1}, won=True, is_listed=True, is_removed=True)
+    found = list(files.exchanged("/shared", {"from-client": alone}, {"from-client": "a"}, {"from-client": 0.0}))
+    assert found[0] == Finding("ok", "one process on a sees its file in /shared, after 100 ms at most")
 
 
 def test_where_there_are_no_links_nothing_is_said_of_them():
@@ -366,7 +379,7 @@ def test_workers_with_cores_of_their_own_have_all_of_them():
 
 def test_a_quota_counts_as_cores():
     (text,) = said("note", resources.cores({ON_A: node(cpu_quota=1.5)}, 2, ours=False))
-    assert text.startswith("a: 1 workers of 2 threads on 1.5 cores: they take turns, and none is faster for it; fewer")
+    assert text.startswith("a: 1 worker of 2 threads on 1.5 cores: they take turns, and none is faster for it; fewer")
 
 
 def test_too_few_open_files_for_a_scheduler_say_how_many_and_how():
@@ -376,6 +389,12 @@ def test_too_few_open_files_for_a_scheduler_say_how_many_and_how():
         "a: 1,024 open files, and the scheduler of 200 workers needs about 2,200. Run `ulimit -n 2200` before starting "
         "it."
     )
+
+
+def test_a_scheduler_needs_files_for_the_workers_that_are_still_to_come():
+    few = with_limit("open files", 1024, 4096)
+    (text,) = said("change", resources.limits(few, None, {}, num_asked=200))
+    assert text.startswith("a: 1,024 open files, and the scheduler of 200 workers needs about 2,200.")
 
 
 def test_a_hard_limit_that_is_too_low_must_be_raised_by_somebody_else():
@@ -564,6 +583,10 @@ def test_workers_that_may_ask_a_hub_are_worth_a_note():
     assert only_well(software.offline({ON_A: node()}))
     (text,) = said("note", software.offline({ON_A: node(), ON_B: node("b", is_offline=False)}))
     assert text.startswith("HF_HUB_OFFLINE is not set for workers on b;")
+
+
+def test_one_thing_is_not_several():
+    assert [counted(number, "worker") for number in (0, 1, 2000)] == ["0 workers", "1 worker", "2,000 workers"]
 
 
 def test_many_names_are_counted():

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from curation import config
-from curation.core.errors import ConfigError
 from curation.core.fingerprint import canonical_json
 from curation.data import storage
 from curation.execution.cluster.slurm import SlurmSpec, exports, seconds
@@ -37,7 +36,10 @@ IN_CONTAINER = ("python", "/opt/curation")
 
 @dataclass(frozen=True)
 class Submission:
-    """A run as Slurm gets it: `folder`, on a shared disk, holds its scripts, config, scheduler file and logs."""
+    """A run as Slurm gets it.
+
+    `folder`, on a shared disk, holds its scripts, config, scheduler file and logs; "" where nothing says which.
+    """
 
     spec: RunSpec
     folder: str
@@ -65,35 +67,39 @@ class Submission:
     @property
     def planned(self) -> RunSpec:
         """The run as its driver will plan it, but for a scheduler that has no address yet."""
-        device = replace(self.spec.cluster, kind="slurm").device(self.spec.scoring.device)
+        wait_s = 0 if self.slurm.mistakes() else seconds(self.slurm.time)
         return replace(
             self.spec,
-            scoring=replace(self.spec.scoring, device=device),
-            cluster=ClusterSpec(kind="existing", address=_SCHEDULER, wait_s=seconds(self.slurm.time)),
+            scoring=self._cluster.scoring(self.spec.scoring)[0],
+            cluster=ClusterSpec(kind="existing", address=_SCHEDULER, wait_s=wait_s),
         )
+
+    def mistakes(self) -> list[str]:
+        """What Slurm cannot do, what its scripts cannot hold, and what a container would not see.
+
+        All that is beside the mistakes of the plan; nothing is rendered where there are some.
+        """
+        device, (_, unable) = self.spec.scoring.device, self._cluster.scoring(self.spec.scoring)
+        found = [*self._cluster.device_mistakes(device), *unable, *self.slurm.mistakes()]
+        if not self.folder:
+            found.append(
+                f"output: {self.spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."
+            )
+        if "\n" in self.folder:
+            found.append(f"output: {self.folder!r} holds a line break, which would end the line of the script.")
+        return [*found, *(_unseen(self) if self.slurm.container else ())]
+
+    @property
+    def _cluster(self) -> ClusterSpec:
+        return replace(self.spec.cluster, kind="slurm")
 
 
 def submission(spec: RunSpec, folder: str, place: Place) -> Submission:
-    """What is submitted for a run, from a new folder in `folder`, or in one beside its output.
-
-    Raises ConfigError for what Slurm cannot do, or what a container would not see.
-    """
-    cluster = replace(spec.cluster, kind="slurm")
-    mistakes = [*cluster.device_mistakes(spec.scoring.device), *cluster.slurm.mistakes()]
-    if not folder and not storage.is_local(spec.output):
-        mistakes.append(
-            f"output: {spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."
-        )
-    folder = _next(Path(folder or f"{spec.output.rstrip('/')}-slurm").absolute())
-    if "\n" in folder:
-        mistakes.append(f"output: {folder!r} holds a line break, which would end the line of the script.")
-    job = Submission(spec, folder, place)
-    mistakes += [
-        f"cluster.slurm.mounts: the container would not see {path}; mount its folder." for path in _unseen(job)
-    ]
-    if mistakes:
-        raise ConfigError(*mistakes)
-    return job
+    """What is submitted for a run, from a new folder in `folder`, or in one beside its output."""
+    output = storage.from_root(spec.output.rstrip("/"))
+    if not folder and "://" in output:
+        return Submission(spec, "", place)
+    return Submission(spec, _next(Path(folder or f"{output}-slurm").absolute()), place)
 
 
 def _next(folder: Path) -> str:
@@ -103,16 +109,22 @@ def _next(folder: Path) -> str:
 
 
 def _unseen(job: Submission) -> Iterator[str]:
-    """The paths of a run that a container would not see."""
-    if not job.slurm.container:
-        return
+    """Why the container of a run would not see what the run opens."""
+    if set(job.folder) & set(":,"):
+        yield f"output: {job.folder} holds a colon or a comma, where a mount ends; name another folder by --folder."
     inside = [mount.rpartition(":")[2] for mount in _mounts(job)]
-    models = (getattr(each, name, "") for each in job.spec.classifier for name in ("model", "bundles"))
-    wanted = [job.spec.output, *job.spec.input.path, *(model for model in models if Path(model).exists())]
-    for path in dict.fromkeys(wanted):
-        is_here = "://" not in path and not path.startswith(("embedded:", "package:"))
-        if is_here and not any(f"{path}/".startswith(f"{place.rstrip('/')}/") for place in inside):
-            yield path
+    spec = job.spec
+    named = [("output", spec.output), *(("[input] path", path) for path in spec.input.path)]
+    named += [("tiering.thresholds", spec.tiering.thresholds), *spec.paths_of_workers().items()]
+    seen = set()
+    for key, path in named:
+        if not path or "://" in path or path.startswith(("embedded:", "package:")) or path in seen:
+            continue
+        seen.add(path)
+        if not path.startswith("/"):
+            yield f"{key}: {path} lies elsewhere in a container, which has folders of its own; write an absolute path."
+        elif not any(f"{path}/".startswith(f"{place.rstrip('/')}/") for place in inside):
+            yield f"cluster.slurm.mounts: the container would not see {path}; mount its folder."
 
 
 def render(job: Submission, *, array: bool) -> dict[str, str]:

@@ -60,6 +60,12 @@ class SlurmSpec:
             )
         if self.mounts and not self.container:
             found.append("cluster.slurm.mounts: has no effect without a container.")
+        for mount in self.mounts:
+            places = mount.split(":")
+            if len(places) > 2 or not all(place.startswith("/") for place in places):
+                found.append(f'cluster.slurm.mounts: {mount!r} is no mount; write "/outside:/inside" or "/both".')
+            elif "," in mount and self.runtime == "pyxis":
+                found.append(f"cluster.slurm.mounts: {mount!r} holds a comma, where a mount of pyxis ends.")
         for key in ("partition", "account", "time", "interface", "container", "mounts", "directives"):
             value = getattr(self, key)
             if any("\n" in each for each in ([value] if isinstance(value, str) else value)):

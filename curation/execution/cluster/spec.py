@@ -1,11 +1,12 @@
 """Which cluster a config means, and what can be said of it before it is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from curation.core.errors import ConfigError
 from curation.execution.cluster.gpus import gpus, why_no_cuda
 from curation.execution.cluster.slurm import SlurmSpec
 from curation.execution.cluster.worker import cores
@@ -25,7 +26,7 @@ class ClusterSpec:
     each GPU of this machine, or for the first `workers`, and keeps `rmm_bytes` of each GPU for cuDF (0: 2 GiB with cuDF
     frames, else none). ``auto`` is ``cuda`` where NVML reports a GPU, else ``cpu``. ``slurm`` asks Slurm for `workers`
     jobs of one worker each, as [cluster.slurm] says; with `min_workers` they come and go with the work. ``existing``
-    uses a scheduler by `address` or `scheduler_file`, and leaves it running.
+    uses a scheduler by `address` or `scheduler_file`, and leaves it running; `workers` then is what doctor counts by.
 
     While there is no worker at all a run waits for `wait_s` seconds (0: two minutes; a day for Slurm's queue).
     """
@@ -43,15 +44,25 @@ class ClusterSpec:
     def mistakes(self, device: str = AUTO) -> list[str]:
         """What is wrong with it, as far as can be seen without connecting, when `device` scores."""
         return [
-            *self._misplaced(),
+            *self._wrong_kind(),
             *self._wrong_numbers(),
             *self.device_mistakes(device),
             *self._not_here(device),
             *self.slurm.mistakes(),
         ]
 
+    def notes(self) -> list[str]:
+        """What a config says of workers and an existing cluster, which has its own, has no use for.
+
+        No mistakes: it is what the same config says to a cluster that is started, and doctor counts by `workers`.
+        """
+        keys = self._misplaced() if self.kind == "existing" else ()
+        return [
+            f"cluster.{key}: has no effect on a run here; an existing cluster has the workers it has." for key in keys
+        ]
+
     def _misplaced(self) -> Iterator[str]:
-        """Settings that have no effect on this kind of cluster."""
+        """The settings that have no effect on this kind of cluster."""
         for key, kinds in {
             "address": ("existing",),
             "scheduler_file": ("existing",),
@@ -61,6 +72,11 @@ class ClusterSpec:
             "rmm_bytes": ("auto", "cuda"),
         }.items():
             if getattr(self, key) and self.kind not in kinds:
+                yield key
+
+    def _wrong_kind(self) -> Iterator[str]:
+        if self.kind != "existing":
+            for key in self._misplaced():
                 yield f'cluster.{key}: has no effect with kind = "{self.kind}"; leave it out, or choose another kind.'
         if self.kind == "existing" and bool(self.address) == bool(self.scheduler_file):
             yield "cluster: an existing cluster is named by its address or by its scheduler_file, one of them."
@@ -114,6 +130,14 @@ class ClusterSpec:
         on_gpus = self.settled(asked)[0].kind == "cuda" or (self.kind == "slurm" and self.slurm.gpus)
         return "cuda" if on_gpus else "cpu"
 
+    def scoring(self, asked: ScoringSpec) -> tuple[ScoringSpec, Sequence[str]]:
+        """How it is scored where "auto" has become a device, and what that device cannot do of what is asked."""
+        device = self.device(asked.device)
+        try:
+            return replace(asked, device=device), ()
+        except ConfigError as error:
+            return ScoringSpec(device), error.mistakes
+
     def with_room_for(self, frame: str) -> "ClusterSpec":
         """The same with memory for frames of this library on every GPU that it starts a worker for."""
         needs_room = frame == "cudf" and self.kind in {AUTO, "cuda"} and not self.rmm_bytes
@@ -122,6 +146,15 @@ class ClusterSpec:
     def num_workers(self, compute_threads: int) -> int:
         """The worker processes that ``cpu`` starts: by default as many as have cores for their threads."""
         return self.workers or max(1, cores() // compute_threads)
+
+    def num_asked(self, scoring: ScoringSpec) -> int:
+        """The workers that are asked for, of those that come and go the fewest; 0 where any number will do."""
+        spec, _ = self.settled(scoring.device)
+        if spec.kind == "cpu":
+            return spec.num_workers(scoring.compute_threads)
+        if spec.kind == "cuda":
+            return spec.workers or len(gpus())
+        return spec.min_workers or spec.num_jobs if spec.kind == "slurm" else spec.workers
 
     @property
     def num_jobs(self) -> int:
@@ -141,7 +174,8 @@ class ClusterSpec:
             return f"existing, {spec.address or spec.scheduler_file}, scoring on {scoring.device}"
         if spec.kind == "slurm":
             at_least = f"{spec.min_workers} to " if spec.min_workers else ""
-            return f"slurm, {at_least}{spec.num_jobs} jobs of one worker, scoring on {scoring.device}"
+            jobs = f"{at_least}{spec.num_jobs} job{'s' * (spec.num_jobs > 1)} of one worker"
+            return f"slurm, {jobs}, scoring on {scoring.device}"
         if spec.kind == "cpu":
             num_workers = spec.num_workers(scoring.compute_threads)
             return f"cpu, {num_workers} worker{'s' * (num_workers > 1)}{because}"

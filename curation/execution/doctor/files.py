@@ -7,7 +7,18 @@ from curation.core.errors import CurationError
 from curation.data import storage
 from curation.execution.doctor.between import SHARE_IT, Exchange, Rereading
 from curation.execution.doctor.facts import Facts
-from curation.execution.doctor.findings import Finding, Workers, change, grouped, named, nodes_of, note, ok, on_nodes
+from curation.execution.doctor.findings import (
+    Finding,
+    Workers,
+    change,
+    counted,
+    grouped,
+    named,
+    nodes_of,
+    note,
+    ok,
+    on_nodes,
+)
 
 _SLOW_TO_BE_SEEN_S = 2.0
 
@@ -39,7 +50,8 @@ def exchanged(
     if delays and not unseen:
         slowest = max(delays, key=lambda name: delays[name])
         where = on_nodes(sorted({hosts[name] for name in written}))
-        text = f"{len(written):,} processes on {where} see each other's files in {folder}"
+        all_see = f"{len(written):,} processes on {where} see each other's files"
+        text = f"{all_see if len(written) > 1 else f'one process on {where} sees its file'} in {folder}"
         if delays[slowest] > _SLOW_TO_BE_SEEN_S:
             yield note(
                 f"{text} only after {delays[slowest]:.1f} s ({hosts[slowest]}): the mount remembers that names are "
@@ -89,8 +101,9 @@ def reread(folder: str, found: Mapping[str, Rereading | str], num_replaced: int)
         missing = sum(readings[host].num_missing for host in broken)
         torn = sum(readings[host].num_torn for host in broken)
         yield change(
-            f"Renaming over a file in {folder} is not atomic: {named(broken)} found it missing {missing:,} times and "
-            f"incomplete {torn:,} times. Choose another file system for the output."
+            f"Renaming over a file in {folder} is not atomic: {named(broken)} found it missing "
+            f"{counted(missing, 'time')} and incomplete {counted(torn, 'time')}. Choose another file system for the "
+            "output."
         )
     stale = [host for host, each in readings.items() if each.num_stale]
     if stale:
@@ -98,7 +111,8 @@ def reread(folder: str, found: Mapping[str, Rereading | str], num_replaced: int)
     if readings and not broken:
         num_reads = sum(each.num_reads for each in readings.values())
         yield ok(
-            f"a file that was replaced {num_replaced:,} times was whole each of {num_reads:,} times that it was read"
+            f"a file that was replaced {counted(num_replaced, 'time')} was whole each of {counted(num_reads, 'time')} "
+            "that it was read"
         )
 
 
@@ -111,7 +125,7 @@ def room(client: Facts, workers: Workers, need_bytes: int, need_files: int) -> I
     inodes = "" if space.free_inodes is None else f", room for {space.free_inodes:,} files"
     yield ok(
         f"{space.path}: {space.free_bytes / 1e9:.1f} GB of {space.total_bytes / 1e9:.1f} free{inodes}; a run writes "
-        f"about {need_bytes / 1e9:.1f} GB in {need_files:,} files"
+        f"about {need_bytes / 1e9:.1f} GB in {counted(need_files, 'file')}"
     )
     short = [
         host

@@ -54,6 +54,11 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """Some of a thing: "1 worker", "2 workers"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def grouped(found: Mapping[Key, Value]) -> dict[Value, list[Key]]:
     """Value → the keys that have it."""
     groups: dict[Value, list[Key]] = defaultdict(list)
@@ -73,6 +78,11 @@ def by_host(workers: Workers) -> dict[str, dict[str, Facts]]:
     for address, facts in workers.items():
         found[facts.host][address] = facts
     return dict(sorted(found.items()))
+
+
+def first_of_host(workers: Workers) -> dict[str, str]:
+    """Host → the address of one of its workers."""
+    return {host: next(iter(here)) for host, here in by_host(workers).items()}
 
 
 def nodes_of(client: Facts, workers: Workers) -> dict[str, Facts]:

@@ -9,6 +9,7 @@ from curation.execution.doctor.findings import (
     Workers,
     by_host,
     change,
+    counted,
     grouped,
     named,
     nodes_of,
@@ -31,13 +32,20 @@ _TO_SCHEDULER = "Open the scheduler's port towards the nodes, or start it with t
 _CLOCKS_DIFFER_S, _CLOCKS_ARE_WRONG_S = 1.0, 5.0
 
 
+def missing(name: str, facts: Facts) -> Iterator[Finding]:
+    """Whether a node lacks the interface that a config asks for, and which there are instead."""
+    there = [each.name for each in facts.interfaces]
+    if name and name not in there:
+        yield change(f"cluster.slurm.interface: {facts.host} has no {name!r}; there are {', '.join(there) or 'none'}.")
+
+
 def interfaces(scheduler_address: str, scheduler: Facts | None, client: Facts, workers: Workers) -> Iterator[Finding]:
     """Every node's interfaces, the one that is used, and the one to name."""
     nodes = nodes_of(client, workers)
     for host in sorted(nodes)[:_MOST_LISTED]:
         yield ok(f"{host}: {_listed(nodes[host])}")
     if len(nodes) > _MOST_LISTED:
-        yield ok(f"and {len(nodes) - _MOST_LISTED:,} more nodes")
+        yield ok(f"and {counted(len(nodes) - _MOST_LISTED, 'more node')}")
     if not scheduler_address:
         yield from _to_name(client)
         return
@@ -127,22 +135,21 @@ def connections(
         if other != scheduler_address
     }
     ways = (
-        (from_scheduler, "the scheduler connects to {}", _TO_WORKERS),
-        (to_scheduler, "{} connect to the scheduler", _TO_SCHEDULER),
-        (to_workers, "{} connect to a neighbour", _TO_WORKERS),
+        (from_scheduler, "from the scheduler to {}", _TO_WORKERS),
+        (to_scheduler, "from {} to the scheduler", _TO_SCHEDULER),
+        (to_workers, "from {} to a neighbour", _TO_WORKERS),
     )
     for tried, words, advice in ways:
         reached = [found for found in tried.values() if isinstance(found, float)]
         if reached:
-            yield ok(
-                f"{words.format(f'{len(reached):,} of {len(tried):,} workers')}, in {max(reached) * 1e3:.1f} ms at most"
-            )
+            share = f"{len(reached):,} of {counted(len(tried), 'worker')}"
+            yield ok(f"{words.format(share)}, in {max(reached) * 1e3:.1f} ms at most")
         failed: dict[str, list[str]] = defaultdict(list)
         for end, found in tried.items():
             if isinstance(found, str):
                 failed[found].append(f"{end} on {hosts[end]}" if end in hosts else end)
         for reason, ends in failed.items():
-            yield change(f"not so {words.format(named(ends))}: {reason}. {advice}")
+            yield change(f"no connection {words.format(named(ends))}: {reason}. {advice}")
 
 
 def clocks(offsets: Offsets) -> Iterator[Finding]:

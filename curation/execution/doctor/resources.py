@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from curation.execution.doctor.facts import Facts
-from curation.execution.doctor.findings import Finding, Workers, by_host, change, named, note, ok
+from curation.execution.doctor.findings import Finding, Workers, by_host, change, counted, named, note, ok
 
 _FILES_A_WORKER, _FILES_A_SCHEDULER = 10, 200  # connections of the scheduler; its log, sockets and libraries
 _FILES_OF_A_WORKER = 512
@@ -37,7 +37,8 @@ def job(environment: Mapping[str, str], asked_cores: int, asked_bytes: int, now:
             f"Ask for `--mem={asked_bytes >> 20}M`, or lower cluster.memory_bytes."
         )
     if end.isdigit() and int(end) - now < _SOON_S:
-        yield note(f"the job ends in {max(0.0, int(end) - now) / 60:.0f} minutes; what is finished by then is kept.")
+        left = counted(round(max(0.0, int(end) - now) / 60), "minute")
+        yield note(f"the job ends in {left}; what is finished by then is kept.")
 
 
 def _job_bytes(environment: Mapping[str, str]) -> int:
@@ -61,11 +62,11 @@ def memory(workers: Workers, limits: Mapping[str, int], *, ours: bool) -> Iterat
             )
         elif together > there * 1.01:
             yield change(
-                f"{host}: {len(here)} workers may take {together / 1e9:.1f} GB, and the node grants {there / 1e9:.1f}. "
-                f"Set {key} to {there // len(here):,}, or start fewer workers."
+                f"{host}: {counted(len(here), 'worker')} may take {together / 1e9:.1f} GB, and the node grants "
+                f"{there / 1e9:.1f}. Set {key} to {there // len(here):,}, or start fewer workers."
             )
         else:
-            yield ok(f"{host}: {len(here)} workers may take {together / 1e9:.1f} of {there / 1e9:.1f} GB")
+            yield ok(f"{host}: {counted(len(here), 'worker')} may take {together / 1e9:.1f} of {there / 1e9:.1f} GB")
 
 
 def cores(workers: Workers, threads: int, *, ours: bool) -> Iterator[Finding]:
@@ -75,7 +76,8 @@ def cores(workers: Workers, threads: int, *, ours: bool) -> Iterator[Finding]:
         quota = min((facts.cpu_quota for facts in here.values() if facts.cpu_quota), default=0.0)
         usable = min(given, quota) if quota else given
         wanted = len(here) * threads
-        text = f"{host}: {len(here)} workers of {threads} threads on {usable:g} cores"
+        there = "1 core" if usable == 1 else f"{usable:g} cores"
+        text = f"{host}: {counted(len(here), 'worker')} of {counted(threads, 'thread')} on {there}"
         if wanted > usable:
             advice = f"cluster.workers={max(1, int(usable // threads))}" if ours else "fewer workers there"
             yield note(f"{text}: they take turns, and none is faster for it; {advice} would do as much.")
@@ -83,19 +85,19 @@ def cores(workers: Workers, threads: int, *, ours: bool) -> Iterator[Finding]:
             yield ok(text)
 
 
-def limits(client: Facts, scheduler: Facts | None, workers: Workers) -> Iterator[Finding]:
-    """Whether the limits of processes (ulimit) leave room for a cluster of this size."""
-    num_workers = max(1, len(workers))
+def limits(client: Facts, scheduler: Facts | None, workers: Workers, num_asked: int = 0) -> Iterator[Finding]:
+    """Whether the limits of processes (ulimit) leave room for a cluster of this size, or of the size asked for."""
+    num_workers = max(1, len(workers), num_asked)
     need = _FILES_A_SCHEDULER + _FILES_A_WORKER * num_workers
     if scheduler or not workers:
-        yield from _open_files([scheduler or client], need, f"the scheduler of {num_workers:,} workers")
+        yield from _open_files([scheduler or client], need, f"the scheduler of {counted(num_workers, 'worker')}")
     yield from _open_files(list(workers.values()), _FILES_OF_A_WORKER, "a worker")
     for host, here in by_host(workers).items():
         soft = min(_finite(facts.limits["processes"][0]) for facts in here.values())
         if soft < _PROCESSES_A_WORKER * len(here):
             yield note(
-                f"{host}: {soft:,} processes and threads are allowed, and {len(here)} workers with their libraries may "
-                f"start {_PROCESSES_A_WORKER * len(here):,}; `ulimit -u` raises it."
+                f"{host}: {soft:,} processes and threads are allowed, and {counted(len(here), 'worker')} with "
+                f"libraries may start {_PROCESSES_A_WORKER * len(here):,}; `ulimit -u` raises it."
             )
     everyone = [client, *workers.values()]
     cut = [facts.host for facts in everyone if facts.limits["file size"][0] >= 0]
@@ -149,7 +151,8 @@ def places(workers: Workers, shard_bytes: int, *, is_remote: bool) -> Iterator[F
         elif facts.scratch.free_bytes < need:
             yield change(
                 f"{host}: {facts.scratch.path} has {facts.scratch.free_bytes / 1e9:.1f} GB free, and uploads of "
-                f"{len(here)} workers, which pass through it, may need {need / 1e9:.1f}. Set TMPDIR to a larger place."
+                f"{counted(len(here), 'worker')}, which pass through it, may need {need / 1e9:.1f}. Set TMPDIR to a "
+                "larger place."
             )
         else:
             yield ok(f"{host}: {facts.scratch.path} has {facts.scratch.free_bytes / 1e9:.1f} GB free")

@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from curation.execution.doctor.facts import Facts, Gpu, Torch
-from curation.execution.doctor.findings import Finding, Workers, by_host, change, grouped, named, note, ok, on_nodes
+from curation.execution.doctor.findings import (
+    Finding,
+    Workers,
+    by_host,
+    change,
+    counted,
+    grouped,
+    named,
+    note,
+    ok,
+    on_nodes,
+)
 
 _OTHERS_SHARE = 0.05
 _MUST_AGREE = {"python", "curation", "dask", "distributed", "pandas", "torch", "transformers"}
@@ -113,7 +124,7 @@ def _shared_gpus(workers: Workers) -> Iterator[Finding]:
             "each with its own CUDA_VISIBLE_DEVICES (dask-cuda does)."
         )
     if users and not shared:
-        yield ok(f"each of {len(users):,} workers has a GPU of its own")
+        yield ok(f"each of {counted(len(users), 'worker')} has a GPU of its own")
 
 
 def _gpu_of(facts: Facts) -> tuple[str, str] | None:
