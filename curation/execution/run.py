@@ -19,7 +19,8 @@ from curation.data.shards import Shard, write_shards
 from curation.data.sidecar import read_record
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
-from curation.execution.cluster.connect import Roll, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.roll import Roll
 from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete
