@@ -4,6 +4,7 @@ python pipelines/run_ensemble.py [CONFIG.toml] [key=value …] [--plan] [--prune
 """
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from curation.core.errors import CurationError
-from curation.execution import lock, spec
+from curation.execution import job, lock, spec
 from curation.execution.plan import make_plan
 from curation.execution.run import MISTAKE, STOPPED, run
 
@@ -32,6 +33,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler)
     try:
+        if started := job.started(os.environ):
+            console.print(started, highlight=False)
         settings = spec.read(arguments.config or EMBEDDED, arguments.overrides)
         plan = make_plan(settings)
         plan.say(console)
@@ -43,7 +46,7 @@ def main() -> int:
         Console(stderr=True, emoji=False).print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return MISTAKE
     except KeyboardInterrupt:  # the second Ctrl-C, or one while planning
-        console.print("Stopped at once; what was finished is kept. Run the same command again to go on.")
+        console.print(f"Stopped at once; what was finished is kept. {job.how_it_goes_on(os.environ)}", highlight=False)
         return STOPPED
 
 
