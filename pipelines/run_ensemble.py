@@ -3,12 +3,13 @@
 python pipelines/run_ensemble.py [CONFIG.toml] [key=value …] [--plan] [--prune]
 """
 
+import os
 import signal
 from pathlib import Path
 
 from command_line import OUT, end_with, parser
 
-from curation.execution import lock, spec
+from curation.execution import job, lock, spec
 from curation.execution.plan import make_plan
 from curation.execution.run import run
 
@@ -24,6 +25,8 @@ def main() -> int:
     if arguments.config and "=" in arguments.config:
         arguments.config, arguments.overrides = None, [arguments.config, *arguments.overrides]
     signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    if started := job.started(os.environ):
+        OUT.print(started)
     plan = make_plan(spec.read(arguments.config or EMBEDDED, arguments.overrides))
     plan.say(OUT)
     if arguments.plan:
@@ -33,4 +36,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":  # stopped so: by the second Ctrl-C, or while planning
-    end_with(main, "Stopped at once; what was finished is kept. Run the same command again to go on.")
+    end_with(main, f"Stopped at once; what was finished is kept. {job.how_it_goes_on(os.environ)}")

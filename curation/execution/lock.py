@@ -18,6 +18,7 @@ import psutil
 from curation.core.errors import ClusterError, ShardError
 from curation.core.fingerprint import canonical_json
 from curation.data import storage
+from curation.execution import job
 
 HEARTBEAT_S = 15.0
 STALE_AFTER_S = 60.0
@@ -65,9 +66,10 @@ def _acquire(url: str, mine: dict[str, Any]) -> bool:
     silent_s = time.time() - holder["beat"]
     is_stale = abs(silent_s) > STALE_AFTER_S
     if not _is_dead(holder) and ((_is_here(holder) and not is_stale) or _beats(url, former, holder, is_stale=is_stale)):
+        stop = f"scancel {holder['job']}" if holder["job"] else "stop it"
         raise ClusterError(
-            f"{url}: process {holder['pid']} on {holder['host']} is writing to this run (last sign of life "
-            f"{max(silent_s, 0):.0f} s ago). Wait for it, stop it, or choose another output."
+            f"{url}: {_who(holder)} is writing to this run (last sign of life {max(silent_s, 0):.0f} s ago). Wait for "
+            f"it, {stop}, or choose another output."
         )
     return storage.replace_bytes(url, former, _beat(mine))
 
@@ -75,8 +77,7 @@ def _acquire(url: str, mine: dict[str, Any]) -> bool:
 def _beats(url: str, former: bytes, holder: dict[str, Any], *, is_stale: bool) -> bool:
     """Whether a lock changes while it is watched; True too when it goes, for its holder was alive."""
     patience_s = 2 * HEARTBEAT_S if is_stale else STALE_AFTER_S
-    who = f"process {holder['pid']} on {holder['host']}"
-    sys.stderr.write(f"{url}: seeing for {patience_s:.0f} s whether {who} still writes to this run.\n")
+    sys.stderr.write(f"{url}: seeing for {patience_s:.0f} s whether {_who(holder)} still writes to this run.\n")
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
         time.sleep(min(_LOOK_EVERY_S, patience_s))
@@ -94,7 +95,7 @@ def _keep_beating(url: str, mine: dict[str, Any], stop: threading.Event) -> None
                 was_gone = True
                 continue
             if holder is None or holder["token"] != mine["token"]:
-                taken = f"was taken over by process {holder['pid']} on {holder['host']}" if holder else "is gone"
+                taken = f"was taken over by {_who(holder)}" if holder else "is gone"
                 sys.stderr.write(f"{url}: {taken}; this run has been silent for too long, and stops.\n")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -119,6 +120,7 @@ def _holder(data: bytes | None) -> dict[str, Any] | None:
         "machine": "",
         "pid": 0,
         "process_start": None,
+        "job": "",
         "token": "",
         "beat": 0.0,
     }
@@ -129,9 +131,20 @@ def _holder(data: bytes | None) -> dict[str, Any] | None:
         return unknown
 
 
+def _who(holder: dict[str, Any]) -> str:
+    in_job = f", in Slurm's job {holder['job']}," if holder["job"] else ""
+    return f"process {holder['pid']} on {holder['host']}{in_job}"
+
+
 def _this_process() -> dict[str, Any]:
     pid = os.getpid()
-    return {"host": socket.gethostname(), "machine": _machine(), "pid": pid, "process_start": _start(pid)}
+    return {
+        "host": socket.gethostname(),
+        "machine": _machine(),
+        "pid": pid,
+        "process_start": _start(pid),
+        "job": job.number(os.environ),
+    }
 
 
 def _machine() -> str:

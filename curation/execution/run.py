@@ -1,6 +1,7 @@
 """A run from plan to tier table: score what is missing, calibrate, tier, audit."""
 
 import json
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,11 @@ from curation.data import storage
 from curation.data.fingerprints import write_inputs
 from curation.data.shards import Shard, write_shards
 from curation.data.sidecar import read_record
+from curation.execution import job
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.calibrating import calibrate
-from curation.execution.cluster.connect import Roll, connect
+from curation.execution.cluster.connect import connect
+from curation.execution.cluster.roll import Roll
 from curation.execution.documents import NAME, remove_former
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete
@@ -99,7 +102,7 @@ def _stopped(console: Console, stopping: Stopping, num_done: int = 0) -> int:
             highlight=False,
         )
         return INCOMPLETE
-    console.print("Stopped; what was finished is kept. Run the same command again to go on.")
+    console.print(f"Stopped; what was finished is kept. {job.how_it_goes_on(os.environ)}", highlight=False)
     return STOPPED
 
 

@@ -1,4 +1,7 @@
-"""What a run says at its end: the tier table, what was counted, what is missing; and the same as report/report.json."""
+"""What a run says at its end: the tier table, what was counted, what is missing; and all of it as report/report.json.
+
+What the plan has said before, such as precisions and shared trunks, stands in the report only.
+"""
 
 import json
 from collections import Counter
@@ -10,11 +13,10 @@ from rich.table import Table
 
 from curation.data import storage
 from curation.data.sidecar import read_columns
-from curation.execution import choices
 from curation.execution.audit import ROW_STATES, Audit
 from curation.execution.plan import Plan, listed
 from curation.execution.tiering import Totals
-from curation.execution.times import Times
+from curation.execution.times import Times, of_workers
 from curation.stages.tier import UNSCORED
 
 _WORTH_SAYING = {
@@ -101,11 +103,10 @@ class Summary:
             rates = f"{documents / wall_s:,.1f} documents/s, {tokens / wall_s:,.0f} tokens/s"
             lines.append(f"scored now: {documents:,} documents in {wall_s:,.1f} s: {rates}")
             lines += self.times.lines()
-            lines += [f"{count:,} workers: {build}" for build, count in Counter(self.builds.values()).items()]
+            lines += [f"{of_workers(count)}: {build}" for build, count in Counter(self.builds.values()).items()]
         else:
             lines.append("scored now: nothing, all scores were there")
-        lines += [f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items()]
-        return [*lines, *choices.lines(self.plan.precisions), *self.plan.groups]
+        return [*lines, *(f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items())]
 
     def _waits(self, tiers: Totals | None) -> list[str]:
         if not self.num_waiting:

@@ -53,7 +53,7 @@ class Times:
         """The times for people, with a verdict."""
         if shares := self.shares:
             told = (f"{share:.1%} {what}" for what, share in shares.items() if share >= _WORTH_SAYING)
-            yield f"time of {len(self._spent)} workers: {', '.join(told)}"
+            yield f"time of {of_workers(len(self._spent))}: {', '.join(told)}"
             most = next(iter(shares))
             yield f"bound by {ADVICE.get(most, most)}."
 
@@ -61,6 +61,11 @@ class Times:
         """The same as JSON values."""
         workers = {worker: _rounded(spent) for worker, spent in self.by_worker.items()}
         return {"wall_s": round(self.wall_s, 3), "shares": _rounded(self.shares), "workers": workers}
+
+
+def of_workers(count: int) -> str:
+    """So many workers, in words."""
+    return f"{count:,} worker{'s' * (count > 1)}"
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

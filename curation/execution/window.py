@@ -28,7 +28,7 @@ _TASKS_PER_WORKER = 20  # at least so many while items are left, so that all wor
 _FORGETTING = 0.2
 _LONG = 2
 _MOST_RESTARTS = 2
-_RESTART_S = 30
+_END_S = 10
 _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
 _LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
@@ -286,9 +286,20 @@ class _Window(Generic[Item, Result]):
         place = str(about.get("nanny") or worker)
         self.retired[place] += 1
         if about.get("nanny") and self.retired[place] <= _MOST_RESTARTS:
-            self.client.restart_workers([worker], timeout=_RESTART_S, raise_for_error=False)
+            self._restart(worker)
         else:
             self.client.run_on_scheduler(_close, worker)
+
+    def _restart(self, worker: str) -> None:
+        """End a worker, whose nanny then starts a fresh one; unlike Client.restart_workers without waiting for it."""
+        self.client.sync(
+            self.client.scheduler.restart_workers,
+            workers=[worker],
+            timeout=_END_S,
+            wait_for_workers=False,
+            on_error="return",
+            stimulus_id=f"device-failed-{worker}",
+        )
 
     def learn(self, made: _Attempt) -> None:
         """Follow how long an item takes; the largest come first, so the past is forgotten by and by."""

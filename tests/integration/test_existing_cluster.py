@@ -1,6 +1,7 @@
 """The same run on a scheduler that somebody else started, and what is said when it goes away."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from run_files import command, contents, documents, execute, wait_until, write_j
 from curation.core.errors import ClusterError
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.spec import ClusterSpec
+from curation.execution.cluster.worker import PRELOAD
 from curation.inference.replica import ScoringSpec
 
 
@@ -86,3 +88,33 @@ def test_workers_that_run_two_tasks_at_a_time_are_refused():
         spec = ClusterSpec(kind="existing", address=cluster.scheduler_address)
         with pytest.raises(ClusterError, match="run 2 tasks at a time; one is right"), connect(spec, ScoringSpec()):
             pass
+
+
+def test_a_worker_that_is_told_twice_to_leave_and_loses_its_scheduler_leaves_once_and_in_peace(tmp_path):
+    file, log = tmp_path / "scheduler.json", tmp_path / "worker.log"
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--scheduler-file", file, "--port", "0", "--dashboard-address", ":0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(file.exists)
+    with log.open("wb") as out:
+        worker = subprocess.Popen(
+            [*dask, "worker", "--scheduler-file", file, "--nthreads", "1", "--no-nanny", "--preload", PRELOAD],
+            stderr=out,
+        )
+    try:
+        wait_until(lambda: "Starting established connection" in log.read_text())
+        scheduler.send_signal(signal.SIGSTOP)
+        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGUSR1)  # as a nanny passes on what Slurm sends to all
+        wait_until(lambda: "Closing worker gracefully" in log.read_text())
+        scheduler.kill()
+        assert worker.wait(timeout=60) == 0
+        assert log.read_text().count("Closing worker gracefully") == 1
+        assert "Traceback" not in log.read_text()
+    finally:
+        for process in (worker, scheduler):
+            process.kill()
+            process.wait()

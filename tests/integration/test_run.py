@@ -52,3 +52,9 @@ def test_the_report_says_what_computed_and_what_made_the_ids(tables):
     builds = set(json.loads((run.folder / "report" / "report.json").read_text())["builds"].values())
     assert len(builds) == 1
     assert re.search(r"2 workers: torch .* on cpu, 1 of 1 trunks packed; ids by (nanotoken|tokenizers) ", run.text)
+
+
+def test_what_the_plan_has_said_is_not_said_again_at_the_end(tables):
+    run = execute(tables)
+    said = run.text.splitlines()
+    assert [said.count(line) for line in run.plan.lines()] == [1] * len(list(run.plan.lines()))

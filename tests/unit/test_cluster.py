@@ -5,7 +5,7 @@ from doubles import nvml
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster import spec
-from curation.execution.cluster.connect import Roll
+from curation.execution.cluster.roll import Roll
 from curation.execution.cluster.slurm import SlurmSpec, seconds
 from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
@@ -148,17 +148,21 @@ def test_times_are_read_as_slurm_reads_them(time, in_seconds):
 class Workers:
     """What a client says of workers by the UUIDs of their GPUs."""
 
-    def __init__(self, *uuids):
-        self.asked = []
+    def __init__(self, *uuids, hung=()):
+        self.asked, self.hung = [], set(hung)
         self.uuids = {f"tcp://w:{number}": uuid for number, uuid in enumerate(uuids)}
+        self.names = {address: f"w{address[-1]}" for address in self.uuids}
 
     def scheduler_info(self, n_workers):
         assert n_workers == -1
-        return {"workers": {address: {"nthreads": 1, "name": f"w{address[-1]}"} for address in self.uuids}}
+        return {"workers": {each: {"nthreads": 1, "name": self.names.get(each, each)} for each in self.uuids}}
 
-    def run(self, _function, workers, on_error):
+    def run(self, _function, workers, on_error, callback_timeout):
         assert on_error == "ignore"
+        assert callback_timeout > 0
         self.asked.append(workers)
+        if self.hung.intersection(workers):
+            raise TimeoutError
         return {address: self.uuids[address] for address in workers}
 
 
@@ -193,3 +197,27 @@ def test_a_worker_that_has_gone_shares_nothing():
     roll.call()
     workers.uuids = {"tcp://w:9": "GPU-a"}
     roll.call()
+
+
+def test_a_worker_without_a_name_of_its_own_is_named_once():
+    workers = Workers("GPU-a", "")
+    workers.names.clear()
+    with pytest.raises(ClusterError, match=r"Workers without a GPU: tcp://w:1\. Start"):
+        Roll(workers, "cuda").call()
+
+
+def test_a_worker_that_hangs_holds_up_nobody_and_is_asked_again(caplog):
+    workers = Workers("GPU-a", "GPU-b", hung=["tcp://w:1"])
+    roll = Roll(workers, "cuda")
+    roll.call()
+    assert roll.gpus == {"tcp://w:0": "GPU-a"}
+    assert "tcp://w:1 does not say which GPU it has" in caplog.text
+    workers.hung.clear()
+    roll.call()
+    assert roll.gpus == {"tcp://w:0": "GPU-a", "tcp://w:1": "GPU-b"}
+
+
+def test_workers_that_all_hang_are_an_error():
+    workers = Workers("GPU-a", "GPU-b", hung=["tcp://w:0", "tcp://w:1"])
+    with pytest.raises(ClusterError, match="None of 2 workers answers within 20 s"):
+        Roll(workers, "cuda").call()

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -56,6 +57,23 @@ def test_the_lock_is_there_while_it_is_held_and_gone_after(path):
 def test_a_second_run_is_refused_and_told_who_holds_it(path):
     with hold(path), pytest.raises(ClusterError, match=f"process {os.getpid()} on .* is writing to this run"):
         hold(path).__enter__()
+
+
+def test_a_holder_in_a_slurm_job_is_named_by_it(path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    with hold(path), pytest.raises(ClusterError) as refused:
+        hold(path).__enter__()
+    assert f"process {os.getpid()} on {socket.gethostname()}, in Slurm's job 77, is writing to this run" in str(
+        refused.value
+    )
+    assert "Wait for it, scancel 77, or choose another output." in str(refused.value)
+
+
+def test_a_lock_of_a_version_that_did_not_know_jobs_holds_too(path):
+    with hold(path):
+        path.write_text(json.dumps({key: value for key, value in read(path).items() if key != "job"}))
+        with pytest.raises(ClusterError, match=r"is writing to this run .* Wait for it, stop it, or choose"):
+            hold(path).__enter__()
 
 
 def test_a_dead_process_of_this_host_does_not_hold(path):

@@ -40,5 +40,11 @@ def test_people_are_told_what_bounds_the_run(times):
     ]
 
 
+def test_one_worker_is_not_called_workers():
+    times = Times({"a": ""})
+    times.wall_s = 1.0
+    assert next(times.lines()) == "time of 1 worker: 100.0% idle"
+
+
 def test_nothing_done_is_nothing_told():
     assert list(Times({}).lines()) == []

@@ -1,24 +1,26 @@
 """A client of the cluster that a config means: the one place that knows its kinds."""
 
+import socket
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import psutil
 
 from curation.core.errors import ClusterError
-from curation.execution.cluster.gpus import own_gpu
+from curation.execution.cluster.existing import existing
+from curation.execution.cluster.roll import Roll
 from curation.execution.cluster.slurm import LOST_WORKER_S
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.cluster.worker import ALLOWED_FAILURES, PRELOAD, worker_environ
 from curation.execution.window import TASK_S
-from curation.inference.replica import AUTO, ScoringSpec
+from curation.inference.replica import ScoringSpec
 
 if TYPE_CHECKING:
     from distributed import Client
 
-_REACH_S = 60
 _LOOK_EVERY_S = 1
 
 
@@ -33,59 +35,10 @@ def connect(
     the scheduler cannot be reached, has no worker in time, or has workers that would quarrel about a GPU or a replica.
     """
     spec, _ = spec.settled(scoring.device)
-    where = spec.address or spec.scheduler_file or "this process"
-    with _existing(spec, where) if spec.kind == "existing" else _started(spec, scoring) as client:
-        _await_worker(client, where, spec.patience_s, stopping)
+    with existing(spec) if spec.kind == "existing" else _started(spec, scoring) as client:
+        _await_worker(client, spec, stopping)
         Roll(client, scoring.device if spec.kind == "existing" else spec.device(scoring.device)).call()
         yield client
-
-
-class Roll:
-    """The workers of a cluster: each is looked at when it is new, for it may come at any time."""
-
-    def __init__(self, client: "Client", device: str) -> None:
-        self.client, self.device = client, device
-        self.gpus: dict[str, str] = {}
-
-    def call(self) -> None:
-        """Look at those who are new.
-
-        Raises ClusterError where two tasks would share one replica, two workers one GPU, or GPUs would idle unasked.
-        """
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        if several := sorted({each["nthreads"] for each in workers.values()} - {1}):
-            raise ClusterError(
-                f"Workers run {several[-1]} tasks at a time; one is right, as every task uses its worker's models by "
-                "itself. Start them with --nthreads 1, and more of them."
-            )
-        new = [worker for worker in workers if worker not in self.gpus]
-        found = dict.fromkeys(new, "")
-        if new and self.device != "cpu":
-            found = self.client.run(own_gpu, workers=new, on_error="ignore")
-        self.gpus = {worker: uuid for worker, uuid in self.gpus.items() if worker in workers} | found
-        if self.device != "cpu":
-            self._check({worker: f"{each['name']} ({worker})" for worker, each in workers.items()})
-
-    def _check(self, names: Mapping[str, str]) -> None:
-        owners = defaultdict(list)
-        for worker, uuid in self.gpus.items():
-            owners[uuid].append(names[worker])
-        without = owners.pop("", [])
-        if self.device == AUTO and owners:
-            raise ClusterError(
-                "The workers have GPUs; say whether they are used: scoring.device=cuda, or scoring.device=cpu."
-            )
-        if self.device != AUTO and without:
-            raise ClusterError(
-                f"Workers without a GPU: {', '.join(without)}. Start one for each GPU (dask cuda worker, or "
-                'cluster.slurm.gpus = 1), or score with scoring.device = "cpu".'
-            )
-        for uuid, several in owners.items():
-            if len(several) > 1:
-                raise ClusterError(
-                    f"{' and '.join(several)} share the GPU {uuid}; one worker for each GPU is right. Give each its "
-                    "own CUDA_VISIBLE_DEVICES, or start fewer."
-                )
 
 
 @contextmanager
@@ -148,8 +101,12 @@ def _cuda(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
 def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
     from dask_jobqueue import SLURMCluster
 
+    from curation.execution.cluster.jobqueue import Job
+
     del scratch  # is not on the nodes
-    cluster = SLURMCluster(**spec.slurm.jobqueue(spec.memory_bytes, scoring.compute_threads))
+    if why := _no_interface(spec.slurm.interface):
+        raise ClusterError(why)
+    cluster = SLURMCluster(job_cls=Job, **spec.slurm.jobqueue(spec.memory_bytes, scoring.compute_threads))
     # Not scale(): it would not replace a job that ended early.
     # A window has two tasks for each worker: this target asks for twice the workers while there is work for them.
     cluster.adapt(
@@ -158,29 +115,36 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
     return cluster
 
 
-@contextmanager
-def _existing(spec: ClusterSpec, where: str) -> "Iterator[Client]":
-    from distributed import Client
-    from distributed.utils import silence_logging_cmgr
-
-    try:
-        client = Client(address=spec.address or None, scheduler_file=spec.scheduler_file or None, timeout=_REACH_S)
-    except (OSError, ValueError) as error:
-        raise ClusterError(f"No scheduler answers at {where}: {error}. Start it, or correct [cluster].") from None
-    try:
-        yield client
-    finally:
-        with silence_logging_cmgr("CRITICAL"):  # what is logged here is a client that still calls a lost scheduler
-            client.close()
+def _no_interface(name: str) -> str:
+    """Why the scheduler, which runs here, cannot listen on this interface; "" when it can."""
+    addresses = psutil.net_if_addrs()
+    there = sorted(each for each in addresses if any(of.family == socket.AF_INET for of in addresses[each]))
+    if not name or name in there:
+        return ""
+    return (
+        f"cluster.slurm.interface: {name!r} is no interface with an IPv4 address of {socket.gethostname()}, where the "
+        f"scheduler runs; there are {', '.join(there)}. Name the one that the nodes reach."
+    )
 
 
-def _await_worker(client: "Client", where: str, patience_s: float, stopping: Callable[[], bool]) -> None:
-    until = time.monotonic() + patience_s
+def _await_worker(client: "Client", spec: ClusterSpec, stopping: Callable[[], bool]) -> None:
+    until = time.monotonic() + spec.patience_s
     while not stopping():
         with suppress(TimeoutError):
             client.wait_for_workers(1, timeout=_LOOK_EVERY_S)
             return
+        if spec.kind == "slurm":
+            _raise_refusal(client)
         if time.monotonic() > until:
+            where = spec.address or spec.scheduler_file or "this process"
             raise ClusterError(
-                f"The scheduler at {where} has had no worker for {patience_s:.0f} s. Start workers, then run again."
+                f"The scheduler at {where} has had no worker for {spec.patience_s:.0f} s. Start workers, then run "
+                "again."
             )
+
+
+def _raise_refusal(client: "Client") -> None:
+    """Raise ClusterError when Slurm has refused every job."""
+    refusals = [job.refusal for job in cast("Any", client.cluster).workers.values()]
+    if refusals and all(refusals):
+        raise ClusterError(refusals[0])

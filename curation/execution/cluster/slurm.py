@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curation.execution.cluster.worker import PRELOAD, worker_environ
+from curation.execution.job import COMES_BACK
 from curation.execution.walltime import ENDS
 
 LOST_WORKER_S = 60
@@ -97,7 +98,7 @@ class SlurmSpec:
             "memory": f"{memory_bytes or 1 << 30} B",
             "job_directives_skip": [] if memory_bytes else ["--mem="],
             "job_extra_directives": ["--no-requeue", *(["--gres=gpu:1"] if self.gpus else []), *self.directives],
-            "job_script_prologue": [*exports(compute_threads), *self.setup],
+            "job_script_prologue": [*exports(compute_threads, comes_back=False), *self.setup],
             "log_directory": self.logs,
             "worker_extra_args": [
                 "--preload",
@@ -125,9 +126,11 @@ def seconds(time: str) -> int:
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + secs
 
 
-def exports(compute_threads: int) -> Iterator[str]:
-    """The lines of a job script that give its processes their environment."""
+def exports(compute_threads: int, *, comes_back: bool = True) -> Iterator[str]:
+    """The lines of a job script that give its processes their environment; whether it puts itself back in the queue."""
     yield from (f"export {key}={value}" for key, value in worker_environ(compute_threads).items())
+    if comes_back:
+        yield f"export {COMES_BACK}=1"
     job = '"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"'
     yield f"ends=$(squeue --noheader --job {job} --format %e 2>/dev/null || true)"
     yield f'if [ -n "$ends" ]; then {ENDS}=$(date +%s -d "$ends" || echo "${{{ENDS}:-}}"); export {ENDS}; fi'

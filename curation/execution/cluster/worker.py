@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from curation.execution.walltime import Walltime
@@ -24,6 +25,7 @@ _LOOK_EVERY_S = 0.2
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
 _tasks: set["asyncio.Task[None]"] = set()  # the loop itself keeps none alive
+_leaving: set["Worker"] = set()
 
 walltime = Walltime(os.environ)
 """That of this process; who runs tasks in it says how long they take."""
@@ -75,7 +77,8 @@ async def _pass_on(nanny: "Nanny", number: int) -> None:
     if nanny.pid is None:
         await nanny.close(reason="it was asked to leave")
     else:
-        os.kill(nanny.pid, number)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(nanny.pid, number)
 
 
 async def _leave_in_time(worker: "Worker") -> None:
@@ -85,17 +88,25 @@ async def _leave_in_time(worker: "Worker") -> None:
 
 
 async def _leave(worker: "Worker") -> None:
-    """Begin nothing more, end what runs, and give back what was not begun: no work is lost and no task suspected."""
+    """Begin nothing more, end what runs, and give back what was not begun: no work is lost and no task suspected.
+
+    Once: Slurm's signal comes twice, as the nanny passes it on too, and the end of a job may be near as well.
+    """
     from distributed.core import Status
 
-    if worker.status not in {Status.running, Status.paused}:
+    if worker in _leaving or worker.status not in {Status.running, Status.paused}:
         return
+    _leaving.add(worker)
     if worker.memory_manager is not None:
         worker.memory_manager.memory_pause_fraction = False  # or it would resume a worker that has memory left
     worker.status = Status.paused
     while worker.state.executing:
         await asyncio.sleep(_LOOK_EVERY_S)
-    await worker.close_gracefully(reason="it was asked to leave, or its job ends")
+    reason = "it was asked to leave, or its job ends"
+    try:
+        await worker.close_gracefully(reason=reason)
+    except OSError:  # the scheduler has gone, and nobody takes anything back
+        await worker.close(reason=reason)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
