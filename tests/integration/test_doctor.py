@@ -222,7 +222,8 @@ def test_an_output_that_nothing_can_open_is_told_and_the_rest_is_examined(tables
 
 
 def test_without_a_scheduler_this_machine_is_examined(tables, monkeypatch):
-    monkeypatch.setattr("curation.execution.cluster.connect._REACH_S", 1)
+    for name, seconds in (("_SOON_S", 0.5), ("_REACH_S", 1)):
+        monkeypatch.setattr(f"curation.execution.cluster.existing.{name}", seconds)
     found = examined(tables | {"cluster": {"kind": "existing", "address": "tcp://127.0.0.1:9"}})
     (text,) = to_change(found.pop("cluster"))
     assert text.startswith("No scheduler answers at tcp://127.0.0.1:9")
