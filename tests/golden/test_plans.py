@@ -29,7 +29,7 @@ def test_a_plan_says(golden, name, tmp_path, monkeypatch):
 
 def test_the_embedded_config_is_planned_on_a_cluster_that_is_there(tmp_path):
     text = plan_of("embedded.toml", f"output={tmp_path}/run", "cluster.kind=existing", "cluster.address=tcp://a:1")
-    assert "cluster: existing, tcp://a:1, scoring on auto\n" in text
+    assert "cluster: existing, tcp://a:1, scoring on cpu\n" in text
     assert "note: cluster.workers: has no effect on a run here; an existing cluster has the workers it has.\n" in text
 
 

@@ -9,7 +9,6 @@ import pytest
 from curation.core.errors import ClusterError
 from curation.execution.cluster import existing, jobqueue
 from curation.execution.cluster.connect import connect
-from curation.execution.cluster.slurm import SlurmSpec
 from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 
@@ -76,12 +75,6 @@ def test_a_job_that_was_refused_is_asked_for_again_until_slurm_takes_it(bin_fold
         "77",
     )
     assert caplog.text.count("It is asked for again every") == 1
-
-
-def test_an_interface_that_the_scheduler_does_not_have_is_named_with_those_there_are():
-    said = refusal(kind="slurm", slurm=SlurmSpec(interface="ib9"))
-    assert said.startswith("cluster.slurm.interface: 'ib9' is no interface with an IPv4 address of ")
-    assert "lo" in said.partition("there are ")[2]
 
 
 def test_an_unknown_host_is_not_waited_for():

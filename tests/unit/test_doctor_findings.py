@@ -124,13 +124,6 @@ def test_traffic_over_a_bridge_is_worth_a_note():
     assert "over docker0 (1000 Gbit/s), and there is eth0 (1 Gbit/s)" in text
 
 
-def test_an_interface_that_a_node_lacks_must_be_one_of_those_it_has():
-    assert list(network.missing("", node())) == list(network.missing("eth0", node())) == []
-    assert said("change", network.missing("ib7", node())) == [
-        "cluster.slurm.interface: a has no 'ib7'; there are lo, eth0."
-    ]
-
-
 def test_the_interface_in_use_is_told():
     found = list(network.interfaces(SCHEDULER, node(), node(), {ON_A: node(), ON_B: node("b")}))
     assert found[-1] == Finding("ok", "b: the scheduler is reached over eth0 (1 Gbit/s), as `--interface` may name it")

@@ -1,13 +1,10 @@
 """A client of the cluster that a config means: the one place that knows its kinds."""
 
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
-
-import psutil
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster.existing import existing
@@ -104,8 +101,6 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
     from curation.execution.cluster.jobqueue import Job
 
     del scratch  # is not on the nodes
-    if why := _no_interface(spec.slurm.interface):
-        raise ClusterError(why)
     cluster = SLURMCluster(job_cls=Job, **spec.slurm.jobqueue(spec.memory_bytes, scoring.compute_threads))
     # Not scale(): it would not replace a job that ended early.
     # A window has two tasks for each worker: this target asks for twice the workers while there is work for them.
@@ -113,18 +108,6 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
         minimum=spec.min_workers or spec.num_jobs, maximum=spec.num_jobs, target_duration=f"{TASK_S / 2:.0f}s"
     )
     return cluster
-
-
-def _no_interface(name: str) -> str:
-    """Why the scheduler, which runs here, cannot listen on this interface; "" when it can."""
-    addresses = psutil.net_if_addrs()
-    there = sorted(each for each in addresses if any(of.family == socket.AF_INET for of in addresses[each]))
-    if not name or name in there:
-        return ""
-    return (
-        f"cluster.slurm.interface: {name!r} is no interface with an IPv4 address of {socket.gethostname()}, where the "
-        f"scheduler runs; there are {', '.join(there)}. Name the one that the nodes reach."
-    )
 
 
 def _await_worker(client: "Client", spec: ClusterSpec, stopping: Callable[[], bool]) -> None:

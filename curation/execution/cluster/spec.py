@@ -1,10 +1,13 @@
 """Which cluster a config means, and what can be said of it before it is there."""
 
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from curation.core.errors import ConfigError
 from curation.execution.cluster.gpus import gpus, why_no_cuda
@@ -111,6 +114,11 @@ class ClusterSpec:
             yield 'cluster.slurm.container: has no effect with kind = "slurm"; use pipelines/submit.py.'
         if self.kind == "slurm" and find_spec("dask_jobqueue") is None:
             yield "cluster: slurm needs dask-jobqueue; pip install '.[slurm]'."
+        if self.kind == "slurm" and self.slurm.interface not in {"", *(there := _interfaces())}:
+            yield (
+                f"cluster.slurm.interface: {self.slurm.interface!r} is no interface with an IPv4 address of this "
+                f"machine, where the scheduler runs; there are {', '.join(there)}. Name the one that the nodes reach."
+            )
 
     def settled(self, device: str) -> "tuple[ClusterSpec, str]":
         """Another kind for ``auto``, and why, when `device` scores."""
@@ -171,11 +179,11 @@ class ClusterSpec:
         spec, why = self.settled(scoring.device)
         because = f" ({why})" if why else ""
         if spec.kind == "existing":
-            return f"existing, {spec.address or spec.scheduler_file}, scoring on {scoring.device}"
+            return f"existing, {spec.address or spec.scheduler_file}, scoring on {spec.device(scoring.device)}"
         if spec.kind == "slurm":
             at_least = f"{spec.min_workers} to " if spec.min_workers else ""
             jobs = f"{at_least}{spec.num_jobs} job{'s' * (spec.num_jobs > 1)} of one worker"
-            return f"slurm, {jobs}, scoring on {scoring.device}"
+            return f"slurm, {jobs}, scoring on {spec.device(scoring.device)}"
         if spec.kind == "cpu":
             num_workers = spec.num_workers(scoring.compute_threads)
             return f"cpu, {num_workers} worker{'s' * (num_workers > 1)}{because}"
@@ -183,3 +191,9 @@ class ClusterSpec:
         total, rmm = min((gpu.memory_bytes for gpu in mine), default=0) / 2**30, spec.rmm_bytes / 2**30
         memory = f"RMM has {rmm:.1f} of its {total:.1f} GiB, torch what is left"
         return f"cuda, {len(mine)} worker{'s' * (len(mine) > 1)}{because}, each with a GPU; {memory}"
+
+
+def _interfaces() -> list[str]:
+    """The network interfaces of this machine that have an IPv4 address."""
+    found = psutil.net_if_addrs().items()
+    return sorted(name for name, addresses in found if any(each.family == socket.AF_INET for each in addresses))

@@ -66,7 +66,7 @@ class _Doctor:
             yield _check("job", resources.job(os.environ, *_taken(spec), time.time()))
         problems = spec.cluster.mistakes(spec.scoring.device)
         try:
-            if not problems and not any(self.interface()):
+            if not problems:
                 with self.connected() as client:
                     yield from self.cluster(client)
                     return
@@ -105,12 +105,6 @@ class _Doctor:
         told |= set(spec.cluster.mistakes(spec.scoring.device))
         yield from (change(mistake) for mistake in planned if mistake not in told)
 
-    def interface(self) -> Iterator[Finding]:
-        """Whether this machine, where the scheduler of ``kind = "slurm"`` runs, has the interface that is asked for."""
-        cluster = self.spec.cluster
-        if cluster.kind == "slurm":
-            yield from network.missing(cluster.slurm.interface, self.here)
-
     @contextmanager
     def connected(self) -> "Iterator[Client]":
         """A client of the cluster, whose start may take longer than what is asked of it."""
@@ -125,7 +119,7 @@ class _Doctor:
         """What can be said without a cluster."""
         here, nobody, num_asked = self.here, dict[str, Facts](), self.spec.cluster.num_asked(self.spec.scoring)
         yield _check("cluster", map(change, problems))
-        yield Check("interfaces", (*self.interface(), *network.interfaces("", None, here, nobody)))
+        yield _check("interfaces", network.interfaces("", None, here, nobody))
         yield _check("limits", resources.limits(here, None, nobody, num_asked))
         yield _check("output", self.output(None, nobody, {}))
         yield _check("versions", software.versions(here, None, nobody))

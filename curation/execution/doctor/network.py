@@ -32,13 +32,6 @@ _TO_SCHEDULER = "Open the scheduler's port towards the nodes, or start it with t
 _CLOCKS_DIFFER_S, _CLOCKS_ARE_WRONG_S = 1.0, 5.0
 
 
-def missing(name: str, facts: Facts) -> Iterator[Finding]:
-    """Whether a node lacks the interface that a config asks for, and which there are instead."""
-    there = [each.name for each in facts.interfaces]
-    if name and name not in there:
-        yield change(f"cluster.slurm.interface: {facts.host} has no {name!r}; there are {', '.join(there) or 'none'}.")
-
-
 def interfaces(scheduler_address: str, scheduler: Facts | None, client: Facts, workers: Workers) -> Iterator[Finding]:
     """Every node's interfaces, the one that is used, and the one to name."""
     nodes = nodes_of(client, workers)
