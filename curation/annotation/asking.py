@@ -97,7 +97,7 @@ class _Asker:
             together, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self._replies.append, [reply for reply, _ in together])
-            except CurationError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
                 for _, kept in together:
                     kept.set_exception(error)
             else:

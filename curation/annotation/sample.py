@@ -113,7 +113,7 @@ def draw(spec: SampleSpec, reading: InputSpec, shards: Sequence[Shard]) -> Sampl
     unique = {document.id: document for document in reversed(documents)}
     documents = tuple(unique[key] for key in dict.fromkeys(document.id for document in documents))
     if repeated:
-        notes.append(f"{repeated:,} documents of the sample repeat an id, and are left out.")
+        notes.append(f"{repeated:,} of them repeat an id, and are left out.")
     if num_others:
         notes.append(f"{num_others:,} documents are of languages that are not asked for.")
     named = {_name(cell): count for cell, count in sorted(available.items())}
@@ -284,7 +284,8 @@ def _fetched(
 
 
 def _name(cell: _Cell) -> str:
-    return " ".join(filter(None, cell))
+    language, stratum = cell
+    return language if language and stratum == _ALL else f"{language} {stratum}".strip()
 
 
 def _counts(counts: Mapping[str, int]) -> str:

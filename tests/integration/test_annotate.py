@@ -1,5 +1,6 @@
 """The annotation script against an endpoint that misbehaves: what is paid is kept, what failed is tried again."""
 
+import errno
 import json
 import os
 import signal
@@ -19,9 +20,10 @@ from stand_in_endpoint import StandInEndpoint, completion
 
 from curation import config
 from curation.annotation import endpoint as endpoints
+from curation.annotation import progress
 from curation.annotation.annotate import annotate
 from curation.annotation.plan import AnnotationSpec, plan
-from curation.core.errors import ConfigError, EndpointError
+from curation.core.errors import ConfigError, EndpointError, ShardError
 from curation.training import annotations
 
 SCRIPT = REPOSITORY / "pipelines" / "annotate.py"
@@ -390,6 +392,43 @@ def test_a_signal_waits_for_what_is_in_flight_and_the_next_run_goes_on(run, endp
     assert "start the same command again" in said
     assert run.annotate()[0] == 0
     assert sorted(endpoint.asked.values()) == [1] * 6
+
+
+def test_a_second_signal_stops_at_once(run, endpoint):
+    endpoint.hold.clear()
+    process = run.start()
+    until(lambda: endpoint.at_once == 4)
+    process.send_signal(signal.SIGINT)
+    until(lambda: "Stopping when" in process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert (process.returncode, endpoint.answered.total()) == (75, 0)
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_kept(run, monkeypatch):
+    run.annotate("sample.num_documents=2")
+
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(ShardError, match="Free some space"):
+            run.annotate()
+    assert run.annotate()[0] == 0
+    assert sorted(run.labels().values()) == [3] * 6
+
+
+def test_progress_tells_tokens_and_cost_on_a_terminal_and_line_by_line_elsewhere(run, endpoint, monkeypatch):
+    endpoint.answer = lambda _text, _body: time.sleep(0.1) or "Educational score: 3"
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.02)
+    for is_terminal, output in ((True, "bar"), (False, "lines")):
+        said = StringIO()
+        spec = run.spec(f"output={run.folder / output}", "annotator.judge.input_price=100")
+        annotate(plan(spec), Console(file=said, width=200, force_terminal=is_terminal, highlight=False))
+        assert said.getvalue().count("0 of 6 replies") > 0
+        assert "6 of 6 replies" in said.getvalue()
+        assert "tokens/s · cost 0.06" in said.getvalue()
 
 
 def test_a_second_run_on_the_same_directory_is_refused(run, endpoint):

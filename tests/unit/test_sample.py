@@ -130,7 +130,7 @@ def test_blank_and_unselected_documents_are_not_drawn(tmp_path):
 def test_an_id_is_drawn_once(tmp_path):
     found = drawn(tmp_path, SampleSpec(num_documents=100), {"a": rows(5), "b": rows(5)})
     assert sorted(ids(found)) == [f"en-{number}" for number in range(5)]
-    assert "5 documents of the sample repeat an id, and are left out." in found.notes
+    assert "5 of them repeat an id, and are left out." in found.notes
 
 
 def test_an_input_without_documents_is_a_mistake(tmp_path):
