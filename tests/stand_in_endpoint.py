@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import time
 from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,7 +30,7 @@ class StandInEndpoint:
         self.faults = defaultdict(list)
         self.always = None
         self.asked, self.answered = Counter(), Counter()
-        self.bodies, self.keys = [], set()
+        self.bodies, self.keys, self.times = [], set(), []
         self.most_at_once = self.at_once = 0
         self.hold = threading.Event()
         self.hold.set()
@@ -74,6 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         with endpoint.lock:
             endpoint.asked[text] += 1
             endpoint.bodies.append(body)
+            endpoint.times.append(time.monotonic())
             endpoint.keys.add(self.headers.get("Authorization"))
             endpoint.at_once += 1
             endpoint.most_at_once = max(endpoint.most_at_once, endpoint.at_once)

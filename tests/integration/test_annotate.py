@@ -220,21 +220,21 @@ def test_half_of_a_surrogate_pair_in_a_reply_is_no_reason_to_stop(run, endpoint)
     assert run.annotate()[0] == 0
 
 
-def test_retry_after_holds_for_every_request_to_the_endpoint(run, endpoint, monkeypatch):
-    waits = []
-    pause = endpoints.Endpoint._pause
+def test_retry_after_holds_for_every_request_to_the_endpoint(run, endpoint):
+    """One of the first two is refused; the other is answered later, and what would follow it waits as well."""
+    first = plan(run.spec()).sample.documents[0].text
+    endpoint.faults[first] = [(429, {"Retry-After": "1"})]
+    endpoint.answer = lambda _text, _body: time.sleep(0.3) or "Educational score: 3"
+    assert run.annotate("annotator.judge.concurrency=2")[0] == 0
+    assert len(endpoint.times) == 7
+    assert endpoint.times[2] - endpoint.times[0] >= 1
 
-    async def counted(self, wait_s):
-        waits.append(wait_s)
-        await pause(self, wait_s)
 
-    monkeypatch.setattr(endpoints.Endpoint, "_pause", counted)
-    monkeypatch.setattr(endpoints, "_FIRST_WAIT_S", 0.0)
-    endpoint.faults[run.texts[0]] = [(429, {"Retry-After": "1"})]
-    start = time.monotonic()
-    assert run.annotate("annotator.judge.concurrency=1")[0] == 0
-    assert time.monotonic() - start >= 1
-    assert max(waits) == 1
+def test_retry_after_may_be_a_date(run, endpoint):
+    run.tables["sample"]["num_documents"] = 1
+    endpoint.faults = {text: [(429, {"Retry-After": "Wed, 21 Oct 2115 07:28:00 GMT"})] for text in run.texts}
+    with pytest.raises(EndpointError, match="asks not to be asked again"):
+        run.annotate()
 
 
 def test_an_endpoint_that_wants_to_be_left_alone_for_an_hour_ends_the_run(run, endpoint):

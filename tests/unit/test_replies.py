@@ -29,14 +29,14 @@ def test_replies_are_found_again_by_another_process(tmp_path):
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
 def test_a_line_that_a_kill_cut_off_is_no_reply_and_is_written_over(tmp_path, cut):
-    path = tmp_path / "replies.jsonl"
-    Replies(path).append([stored("one"), stored("two")])
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-cut])
+    path, other = tmp_path / "replies.jsonl", tmp_path / "other.jsonl"
+    Replies(path).append([stored("one"), stored("two", "A long reply. " * 20)])
+    path.write_bytes(path.read_bytes()[:-cut])
     again = Replies(path)
     assert len(again) == 1
     again.append([stored("two")])
-    assert path.read_bytes() == whole
+    Replies(other).append([stored("one"), stored("two")])
+    assert path.read_bytes() == other.read_bytes()
 
 
 def test_reading_changes_nothing(tmp_path):
