@@ -44,3 +44,7 @@ class DeviceError(ModelError):
 
 class ClusterError(CurationError):
     """Workers cannot be reached, or stopped being reachable."""
+
+
+class EndpointError(CurationError):
+    """A language model's endpoint cannot be used, and trying again would not help."""
