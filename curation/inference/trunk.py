@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,6 @@ def load_model(auto: Any, directory: Path) -> tuple[Any, list[str]]:
     weight_files(directory)
     try:
         with quiet():
-            wrapped = {"config": AutoConfig.for_model(**config), "key_mapping": {f"^{re.escape(WRAPPED_TRUNK)}": ""}}
             model, info = auto.from_pretrained(
                 directory,
                 dtype=torch.float32,
@@ -163,13 +162,18 @@ def load_model(auto: Any, directory: Path) -> tuple[Any, list[str]]:
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
-                **(wrapped if base_model(directory) else {}),
+                **(_unwrapping(config) if base_model(directory) else {}),
             )
     except (ValueError, OSError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise ModelError(f"{directory}: transformers cannot load the model: {error}") from error
     if wrong := sorted(str(key) for key in info["mismatched_keys"]):
         raise ModelError(f"{directory}: weights have another shape than config.json says: {wrong[:3]}.")
     return model.eval().requires_grad_(requires_grad=False), sorted(info["missing_keys"])
+
+
+def _unwrapping(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How transformers loads the trunk of a wrapped checkpoint, whose own config.json says no sizes."""
+    return {"config": AutoConfig.for_model(**config), "key_mapping": {f"^{re.escape(WRAPPED_TRUNK)}": ""}}
 
 
 @contextmanager

@@ -24,7 +24,7 @@ PUBLISHED = {
     "nvidia-domain": "nvidia/domain-classifier",
     "nvidia-quality": "nvidia/quality-classifier-deberta",
 }
-CONFIGS = Path(__file__).parents[2] / "configs"
+REPOSITORY = Path(__file__).parents[2]
 
 
 def settings(*classifiers):
@@ -99,8 +99,17 @@ def test_an_unknown_name_is_a_mistake_that_names_the_nearest():
 
 
 def test_the_resolved_config_of_a_run_is_complete_without_the_catalog(tmp_path):
-    read = spec.read(CONFIGS / "nemotron_cc.toml")
+    read = spec.read(REPOSITORY / "configs" / "nemotron_cc.toml")
     (tmp_path / "config.json").write_text(json.dumps(config.dump(read)))
     again = config.parse(spec.RunSpec, config.load(tmp_path / "config.json"), kinds=spec.KINDS)
     assert again == read
     assert [each.name for each in again.classifier] == ["mixtral-edu", "nemotron-4-edu", "dclm"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_page_on_the_catalog_has_a_line_for_every_entry(name):
+    entry = catalog.entry(name)
+    lines = (REPOSITORY / "docs" / "catalog.md").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{name}` | {entry.classifier.model} |")]
+    assert line.endswith(f"| {len(entry.case) or 'none'} |")
+    assert [threshold for threshold in entry.threshold if f"{threshold.score:g}" not in line] == []
