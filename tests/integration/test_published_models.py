@@ -15,6 +15,8 @@ from stand_in_hub import Hub
 from curation.classifiers import catalog, published, tiny_bert, tiny_unigram
 from curation.classifiers.bundle import read_bundle
 from curation.classifiers.encoder import Encoder
+from curation.execution import spec
+from curation.execution.plan import make_plan
 from curation.inference.weights import BASE_CONFIG
 
 SCRIPT = Path(__file__).parents[2] / "pipelines" / "fetch_models.py"
@@ -105,6 +107,20 @@ def test_a_worker_scores_with_what_a_name_stands_for_and_has_a_canary(name, fetc
     recipe = dataclasses.replace(catalog.entry(name).classifier, bundles=str(fetched.folder / "models"))
     assert len(recipe.canary().texts) == 8
     assert len(recipe.load("cpu")(TEXTS)[recipe.score_column]) == len(TEXTS)
+
+
+def test_a_plan_of_names_finds_their_bundles(fetched, tmp_path):
+    (tmp_path / "data.jsonl").write_text('{"id": "a", "text": "The mill."}\n')
+    bundles = str(fetched.folder / "models")
+    tables = {
+        "output": str(tmp_path / "run"),
+        "input": {"path": str(tmp_path / "data.jsonl")},
+        "classifier": [{"catalog": name, "bundles": bundles} for name in NAMES],
+        "cluster": {"kind": "cpu", "workers": 1},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(tables))
+    plan = make_plan(spec.read(tmp_path / "config.json"))
+    assert [pinned.name for pinned in plan.pinned] == list(NAMES)
 
 
 def test_another_model_under_a_published_name_fails_the_published_cases_by_name(verified):
