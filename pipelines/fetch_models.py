@@ -63,8 +63,8 @@ def main() -> int:
 
 def asked(what: Sequence[str]) -> Sequence[Classifier]:
     """The classifiers of a config, or of names of the catalog, after the overrides. Raises ConfigError."""
-    overrides = [word for word in what if "=" in word]
-    named = [word for word in what if "=" not in word]
+    overrides = [word for word in what if "=" in word and not Path(word).is_file()]
+    named = [word for word in what if word not in overrides]
     if not named or (any(map(is_config, named)) and len(named) > 1):
         raise ConfigError("Name one config, or names of the catalog, which --list prints.")
     return spec.read(named[0], overrides).classifier if is_config(named[0]) else catalog.chosen(named, overrides)
