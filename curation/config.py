@@ -2,6 +2,9 @@
 
 A spec is a frozen dataclass that lives beside its owner. `parse` fills one from TOML tables and ``key=value`` overrides
 by reading its annotations, `dump` gives the tables back: ``parse(type(spec), dump(spec)) == spec``.
+
+What a catalog knows may be written as its name, ``classifier = ["dclm"]``, or as a table that begins with it,
+``catalog = "dclm"``, and goes on with settings that replace the entry's. A spec holds what the entry says, and no name.
 """
 
 import dataclasses
@@ -12,7 +15,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +24,8 @@ from curation.core.errors import ConfigError
 Spec = TypeVar("Spec")
 Kinds = Mapping[type, Callable[[str], type]]
 """For a field whose type is a base class: the function that turns a table's `kind` into the class to fill."""
+Catalogs = Mapping[type, Callable[[str], Mapping[str, Any]]]
+"""For a field of a base class: the function that turns the name of something published into its table."""
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
@@ -40,19 +45,25 @@ def load(path: str | Path) -> dict[str, Any]:
 
 
 def parse(
-    cls: type[Spec], tables: Mapping[str, Any], overrides: Sequence[str] = (), kinds: Kinds | None = None
+    cls: type[Spec],
+    tables: Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    kinds: Kinds | None = None,
+    catalogs: Catalogs | None = None,
 ) -> Spec:
     """`cls` filled from `tables`, after the overrides.
 
     An override is ``table.key=value`` with a TOML value or a bare string; ``key=value`` is enough where only one table
     has such a key; an element of a list of tables is addressed by its name: ``classifier.edu.max_tokens=256``.
     Settings that end in ``_bytes`` also take "128MB" or "16MiB".
-    Raises ConfigError with all mistakes: unknown keys, missing keys, wrong types, unknown choices.
+    Raises ConfigError with all mistakes: unknown keys, missing keys, wrong types, unknown choices and names.
     """
     mistakes: list[str] = []
     changed = _copy(tables)
+    _look_up(cls, changed, mistakes, catalogs or {})
     for override in overrides:
         _override(cls, changed, override, mistakes)
+        _look_up(cls, changed, mistakes, catalogs or {})  # an override may name one, the next a setting of it
     spec = _fill(cls, changed, "", mistakes, kinds or {})
     if mistakes:
         raise ConfigError(*mistakes)
@@ -76,6 +87,43 @@ def _copy(value: Any) -> Any:
     return [_copy(each) for each in value] if isinstance(value, list) else value
 
 
+def nearest(key: str, known: Iterable[str]) -> str:
+    """What a key that is not known may have meant, or else all that there are."""
+    near = difflib.get_close_matches(key, list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(set(known)))}."
+
+
+def _look_up(cls: type, tables: Any, mistakes: list[str], catalogs: Catalogs) -> None:
+    """Put whole tables where `tables` names what a catalog knows; what it does not know is noted and left out."""
+    for key, hint in typing.get_type_hints(cls).items() if isinstance(tables, Mapping) else ():
+        several = typing.get_origin(hint) is tuple
+        base = typing.get_args(hint)[0] if several else hint
+        if base in catalogs and key in tables:
+            values = tables[key] if isinstance(tables[key], list) else [tables[key]]
+            found = [
+                _known(catalogs[base], value, _element(key, place, value) if several else key, mistakes)
+                for place, value in enumerate(values)
+            ]
+            tables[key] = [value for value in found if value is not None] if several else found[0]
+
+
+def _known(look_up: Callable[[str], Mapping[str, Any]], value: Any, where: str, mistakes: list[str]) -> Any:
+    """The table that a value names, with the settings that it replaces; another value as it is."""
+    named = {"catalog": value} if isinstance(value, str) else value
+    if not isinstance(named, Mapping) or "catalog" not in named:
+        return value
+    own = dict(named)
+    name = own.pop("catalog")
+    if not isinstance(name, str):
+        mistakes.append(f"{where}.catalog: {name!r} is not a string.")
+        return None
+    try:
+        return dict(look_up(name)) | own
+    except ConfigError as error:
+        mistakes.extend(f"{where}: {mistake}" for mistake in error.mistakes)
+        return None
+
+
 def _fill(cls: type, table: Any, where: str, mistakes: list[str], kinds: Kinds) -> Any:
     """An instance of dataclass `cls`, which may find mistakes of its own; None after noting any."""
     if not isinstance(table, Mapping):
@@ -89,7 +137,7 @@ def _fill(cls: type, table: Any, where: str, mistakes: list[str], kinds: Kinds) 
         if key in fields:
             values[key] = _value(hints[key], value, _at(where, key), mistakes, kinds)
         elif not (key == "kind" and hasattr(cls, "kind")):
-            mistakes.append(f"{_at(where, key)}: there is no such setting; {_nearest(key, fields)}")
+            mistakes.append(f"{_at(where, key)}: there is no such setting; {nearest(key, fields)}")
     for name, field in fields.items():
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and name not in table:
@@ -209,7 +257,7 @@ def _path(cls: type, key: str, mistakes: list[str]) -> list[str]:
         mistakes.append(f"{key}: could be {' or '.join(f'{owner}.{key}' for owner in owners)}; write which.")
     else:
         known = [field.name for each in (cls, *tables.values()) for field in dataclasses.fields(each)]
-        mistakes.append(f"{key}: there is no such setting; {_nearest(key, known)}{_of_a_kind(cls)}")
+        mistakes.append(f"{key}: there is no such setting; {nearest(key, known)}{_of_a_kind(cls)}")
     return []
 
 
@@ -237,8 +285,3 @@ def _at(where: str, key: str) -> str:
 def _element(where: str, place: int, value: Any) -> str:
     name = value.get("name") if isinstance(value, Mapping) else None
     return f"{where}.{name}" if isinstance(name, str) else f"{where}[{place}]"
-
-
-def _nearest(key: str, known: Any) -> str:
-    near = difflib.get_close_matches(key, list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(set(known)))}."

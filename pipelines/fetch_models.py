@@ -1,30 +1,79 @@
-"""Fetch the models of a config from the hub, once; runs find them offline.
+"""Fetch models from the hub, once: those of a config, or published ones by name. Runs find them offline.
 
-python pipelines/fetch_models.py CONFIG [key=value …] [--into FOLDER] [--from FOLDER | --verify]
+python pipelines/fetch_models.py CONFIG | NAME… [key=value …] [--into FOLDER] [--from FOLDER | --verify]
+python pipelines/fetch_models.py --list
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from command_line import ERR, MISTAKE, OUT, end_with, parser
+from command_line import ERR, MISTAKE, OUT, end_with
+from rich.console import Console
+from rich.table import Table
 
-from curation.classifiers import fetch
+from curation.classifiers import catalog, fetch, published
+from curation.core.classifier import Classifier
+from curation.core.errors import ConfigError
 from curation.execution import spec
 
 
 def main() -> int:
     """Parse, fetch or verify, say. Gives the exit code."""
-    options = parser(__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
+        "what",
+        nargs="*",
+        metavar="CONFIG | NAME | key=value",
+        help="a TOML file or the config.json of a run, or names of the catalog; settings that replace theirs",
+    )
     options.add_argument("--into", default="", metavar="FOLDER", help="where bundles go; default: each one's `bundles`")
     how = options.add_mutually_exclusive_group()
+    how.add_argument("--list", action="store_true", help="print the catalog, and do nothing")
     how.add_argument(
         "--from", dest="original", metavar="FOLDER", help="copy from this folder of bundles and ask no hub"
     )
-    how.add_argument("--verify", action="store_true", help="hash what is there, offline, and change nothing")
+    how.add_argument(
+        "--verify", action="store_true", help="hash what is there, offline, and run the published cases; change nothing"
+    )
     arguments = options.parse_intermixed_args()
-    needs = fetch.wanted(spec.read(arguments.config, arguments.overrides).classifier, arguments.into)
+    if arguments.list:
+        Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(listed())
+        return 0
+    needs = fetch.wanted(asked(arguments.what), arguments.into)
     if not needs:
         OUT.print("No classifier of this config takes its model from the hub.")
     return verify(needs) if arguments.verify else get(needs, arguments)
+
+
+def asked(what: Sequence[str]) -> Sequence[Classifier]:
+    """The classifiers of a config, or of names of the catalog, after the overrides. Raises ConfigError."""
+    overrides = [word for word in what if "=" in word and not Path(word).is_file()]
+    named = [word for word in what if word not in overrides]
+    if not named or (any(map(is_config, named)) and len(named) > 1):
+        raise ConfigError("Name one config, or names of the catalog, which --list prints.")
+    return spec.read(named[0], overrides).classifier if is_config(named[0]) else catalog.chosen(named, overrides)
+
+
+def is_config(word: str) -> bool:
+    """Whether a word on the command line is a config, and no name."""
+    return word.endswith((".toml", ".json")) or Path(word).is_file()
+
+
+def listed() -> Table:
+    """The catalog as a table."""
+    table = Table()
+    for heading in ("name", "model", "revision", "tokens", "thresholds", "cases", "licence"):
+        table.add_column(heading, overflow="fold")
+    for entry in map(catalog.entry, catalog.names()):
+        recipe = entry.classifier
+        revision, max_tokens = getattr(recipe, "revision", ""), getattr(recipe, "max_tokens", "all")
+        thresholds = ", ".join(f"{threshold.score:g}" for threshold in entry.threshold)
+        facts = (recipe.model, revision[:8] or "when fetched", max_tokens, thresholds or "none", len(entry.case))
+        table.add_row(entry.name, *map(str, facts), entry.licence)
+    return table
 
 
 def get(needs: list[fetch.Wanted], arguments: argparse.Namespace) -> int:
@@ -32,20 +81,28 @@ def get(needs: list[fetch.Wanted], arguments: argparse.Namespace) -> int:
     original = arguments.original
     fetched = fetch.copy(needs, original, OUT.print) if original else fetch.fetch(needs, OUT.print)
     if lines := list(fetch.pins(fetched)):
-        OUT.print(f"To name exactly these, write into {arguments.config}:")
+        config = next(filter(is_config, arguments.what), "the [[classifier]] tables of your config")
+        OUT.print(f"To name exactly these, write into {config}:")
         OUT.print("\n".join(lines))
     return 0
 
 
 def verify(needs: list[fetch.Wanted]) -> int:
-    """Hash every file of every bundle."""
-    found = [fetch.damages(need) for need in needs]
-    for need, damages in zip(needs, found, strict=True):
-        for damage in damages:
-            ERR.print(damage, style="red")
+    """Hash every file of every bundle, and score the published cases of the models that are sound."""
+    is_sound = True
+    for need in needs:
+        damages = fetch.damages(need)
+        wrong = list(damages)
         if not damages:
             OUT.print(f"{need.model}: every file is as it was fetched")
-    return MISTAKE if any(found) else 0
+        for user in need.users:
+            verdict = published.judge(replace(user, bundles=need.bundles), is_here=not damages)
+            OUT.print(f"classifier {user.name}: {verdict.said}")
+            wrong += [f"classifier {user.name}: {failure}" for failure in verdict.failures]
+        for line in wrong:
+            ERR.print(line, style="red")
+        is_sound = is_sound and not wrong
+    return 0 if is_sound else MISTAKE
 
 
 if __name__ == "__main__":

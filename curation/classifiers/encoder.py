@@ -1,4 +1,4 @@
-"""Encoders: any Hugging Face sequence classifier, or a head of this project on a frozen trunk."""
+"""Encoders: Hugging Face sequence classifiers, wrapped ones too, or a head of this project on a frozen trunk."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from curation.inference.readouts import BestLabel, Probability, Raw, Readout
 from curation.inference.replica import ScoringSpec, load_replica
 from curation.inference.tokens import Tokenizer, max_length, tokenizer_fingerprint
 from curation.inference.weights import (
+    base_model,
     behaviour,
     model_config,
     rounded_trunk,
@@ -44,12 +45,14 @@ _POSITIONS_AFTER_PADDING = {
 class Encoder(Classifier):
     """A transformers encoder with a classification head.
 
-    `model` is what `source.resolve` takes: a checkpoint (config.json, safetensors, tokenizer) or a head directory.
+    `model` is what `source.resolve` takes: a checkpoint (config.json, safetensors, tokenizer), also a wrapped one as
+    `curation.inference.weights` describes them, or a head directory.
     A head with one output gives it raw as the float32 column `name`. A head with labels gives the best label (`name`,
     str) and its softmax probability (``name_probability``), or, with `label`, that label's probability alone (`name`).
 
-    Texts are read up to `max_tokens`, special tokens included. 0 stands for the card's number, or else for the smaller
-    of the tokenizer's model_max_length and the positions that the model has; 512 where neither is said.
+    Texts are read up to `max_tokens`, special tokens included, which is at most the positions that the model has. 0
+    stands for the card's number, or else for the smaller of these and the tokenizer's model_max_length; 512 where
+    neither is said.
 
     `precision` is said in `curation.inference.precision`; "auto" is exact until a run has measured on its own documents
     that fast does as well. `long_documents` is what is read of a text with more than `max_tokens`: its head, as the
@@ -146,10 +149,13 @@ class Encoder(Classifier):
         return _Files(directory, read_card(directory, self.bundles) if (directory / CARD).is_file() else None)
 
     def _max_tokens(self, files: "_Files") -> int:
-        able = _able(files.trunk)
-        wanted = self.max_tokens or (files.card.max_tokens if files.card else able)
-        if wanted > able:
-            raise ModelError(f"{self.name}: max_tokens is {wanted}; the model in {files.trunk} reads at most {able}.")
+        positions = _positions(files.trunk)
+        known = [number for number in (positions, max_length(files.trunk)) if number is not None and number > 0]
+        wanted = self.max_tokens or (files.card.max_tokens if files.card else min(known, default=_UNKNOWN_MAX_TOKENS))
+        if positions is not None and wanted > positions:
+            raise ModelError(
+                f"{self.name}: max_tokens is {wanted}; the model in {files.trunk} reads at most {positions}."
+            )
         return wanted
 
     def _readout(self, files: "_Files") -> Readout:
@@ -205,7 +211,8 @@ class _Files:
         prefix = trunk_prefix(tensors)
         trunk = {prefix + name for name in trunk_digests(self.directory)}
         head = {name.removeprefix(prefix): digest for name, digest in tensors.items() if name not in trunk}
-        return {"pooling": "the model's own", "tensors": head, "labels": self.labels()}
+        pooling = "cls" if base_model(self.directory) else "the model's own"
+        return {"pooling": pooling, "tensors": head, "labels": self.labels()}
 
     def load_head(self, precision: Precision, device: str) -> Any:
         """The head on a device; imports torch."""
@@ -214,6 +221,8 @@ class _Files:
         if self.card:
             width = model_config(self.card.trunk)["hidden_size"]
             return heads.load_linear_head(self.directory, self.card.pooling, width, device)
+        if base_model(self.directory):
+            return heads.load_wrapped_head(self.directory, device)
         return heads.load_model_head(self.directory, device, precision)
 
 
@@ -223,11 +232,12 @@ def _load_trunk(directory: Path, precision: Precision, device: str, first_only: 
     return trunk.load_trunk(directory, device, precision, first_only=first_only)
 
 
-def _able(trunk: Path) -> int:
-    """The most tokens that a model can read."""
+def _positions(trunk: Path) -> int | None:
+    """The most tokens that a model can read; None where it has no table of positions, or does not say."""
     config = model_config(trunk)
-    positions = config.get("max_position_embeddings") or config.get("n_positions")
+    positions: int | None = config.get("max_position_embeddings") or config.get("n_positions")
+    if config.get("position_biased_input") is False:  # DeBERTa: distances between tokens alone, far ones alike
+        return None
     if positions is not None and config["model_type"] in _POSITIONS_AFTER_PADDING:
         positions -= config.get("pad_token_id", 1) + 1
-    known = [number for number in (positions, max_length(trunk)) if number is not None and number > 0]
-    return min(known, default=_UNKNOWN_MAX_TOKENS)
+    return positions

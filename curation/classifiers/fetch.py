@@ -26,6 +26,7 @@ from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError, ModelError
 from curation.data import storage
 from curation.inference.files import read_json
+from curation.inference.weights import BASE_CONFIG, base_model
 
 Source = TypeVar("Source")
 
@@ -214,6 +215,7 @@ def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) ->
     with _appearing(target) as scratch:
         for name in sorted(offer.files):
             hub.download(offer, name, scratch)
+        _add_base_config(need, scratch, say)
         measure_canary(need.users, scratch)
         write_bundle(scratch, need.model, offer.revision, offer.licence)
         has_canary = (scratch / canary.FILE_NAME).is_file()
@@ -221,6 +223,20 @@ def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) ->
     if not has_canary:
         say(f"{need.model}: has no canary: {'its classifiers read it differently' if need.users else 'it is a trunk'}")
     return target
+
+
+def _add_base_config(need: Wanted, folder: Path, say: Callable[[str], None]) -> None:
+    """Put the config of its base model beside a wrapped checkpoint, which says no sizes itself."""
+    if need.kind is not Encoder or not (base := base_model(folder)):
+        return
+    repository = hub.ask(base)
+    if (name := "config.json") not in repository.files:
+        raise ModelError(f"Model {need.model!r}: its base model {base!r} has no {name}, so its sizes are not known.")
+    elsewhere = folder / ".base"
+    hub.download(repository, name, elsewhere)
+    (elsewhere / name).rename(folder / BASE_CONFIG)
+    elsewhere.rmdir()
+    say(f"{need.model}: the sizes of its trunk are those of {base} at {repository.revision}")
 
 
 def _copy(need: Wanted, original: Path, say: Callable[[str], None]) -> Path:

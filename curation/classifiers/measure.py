@@ -1,15 +1,18 @@
 """The canary of a fetched model: what it scores without any of our scoring code, for every replica to reproduce."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from curation.classifiers.canary import write_canary
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.fasttext import FastText
 from curation.core.classifier import Canary
 from curation.core.errors import ModelError
+from curation.inference.files import read_json
 from curation.inference.replica import ScoringSpec, load_replica
+from curation.inference.weights import BASE_CONFIG, base_model, weight_files
 
 CANARY_TEXTS = (
     "Water freezes at zero degrees because its molecules then settle into a lattice that we call ice.",
@@ -53,22 +56,50 @@ def _plain_scores(recipe: Encoder | FastText, folder: Path) -> list[float]:
 def _model_card_loop(recipe: Encoder, folder: Path) -> list[float]:
     """One text at a time through transformers, as model cards show it."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
-    ).eval()
+    model = _wrapped_model(folder) if base_model(folder) else _sequence_classifier(folder)
+    places = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).label2id
     max_tokens = recipe.parts().max_tokens
     scores = []
     for text in CANARY_TEXTS:
         inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=max_tokens)
         with torch.inference_mode():
-            outputs_C = model(**inputs).logits[0]
+            outputs_C = model(inputs)[0]
         if len(outputs_C) > 1:
             outputs_C = outputs_C.softmax(-1)
-        scores.append(float(outputs_C[model.config.label2id[recipe.label]] if recipe.label else outputs_C.max()))
+        scores.append(float(outputs_C[places[recipe.label]] if recipe.label else outputs_C.max()))
     return scores
+
+
+def _sequence_classifier(folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+    """Tokenised text → outputs_1C, by the class that transformers has for it."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
+    ).eval()
+    return lambda inputs: model(**inputs).logits
+
+
+def _wrapped_model(folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+    """Tokenised text → outputs_1C of a wrapped checkpoint, by what the cards of such models do."""
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
+
+    tensors = {name: tensor.float() for path in weight_files(folder) for name, tensor in load_file(path).items()}
+    trunk = AutoModel.from_config(AutoConfig.for_model(**read_json(folder / BASE_CONFIG)), dtype=torch.float32).eval()
+    mine = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    trunk.load_state_dict({name: tensor for name, tensor in mine.items() if name != "embeddings.position_ids"})
+
+    def outputs_1C(inputs: Mapping[str, Any]) -> Any:
+        hidden_1TD = trunk(inputs["input_ids"], attention_mask=inputs["attention_mask"]).last_hidden_state
+        return torch.nn.functional.linear(hidden_1TD, tensors["fc.weight"], tensors["fc.bias"])[:, 0]
+
+    return outputs_1C
 
 
 def _bare_binding(recipe: FastText, folder: Path) -> list[float]:

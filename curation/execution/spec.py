@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curation import classifiers, config
-from curation.classifiers import source
+from curation.classifiers import catalog, source
 from curation.core.classifier import Classifier
 from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
@@ -21,6 +21,7 @@ from curation.stages.tiering import TieringSpec
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 KINDS: config.Kinds = {Classifier: classifiers.kind}
+CATALOGS: config.Catalogs = {Classifier: catalog.table}
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Pinned:
 
 def read(path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
     """The run that a config file and overrides describe. Raises ConfigError with every mistake."""
-    return config.parse(RunSpec, config.load(path), overrides, KINDS)
+    return config.parse(RunSpec, config.load(path), overrides, KINDS, CATALOGS)
 
 
 def _twice(names: list[str]) -> set[str]:

@@ -14,6 +14,7 @@ from curation.core.classifier import Precision
 from curation.core.errors import ModelError
 from curation.inference.states import States
 from curation.inference.trunk import load_model
+from curation.inference.weights import WRAPPED_HEAD, model_config, weight_files
 
 _PROBE_TOKENS = (7, 4)
 _PROBE_TOLERANCE = 1e-5
@@ -83,6 +84,20 @@ def load_linear_head(directory: Path, how: str, width: int, device: str) -> Line
             f"on this trunk [1, {width}] and [1] are right."
         )
     return LinearHead(how, weight_CD.float(), bias_C.float())
+
+
+def load_wrapped_head(directory: Path, device: str) -> LinearHead:
+    """The linear layer of a wrapped checkpoint, on the first token's state. Raises ModelError."""
+    tensors = {name: tensor for path in weight_files(directory) for name, tensor in load_file(path).items()}
+    config = model_config(directory)
+    weight_CD, bias_C = (tensors.get(WRAPPED_HEAD + name, torch.empty(0)) for name in ("weight", "bias"))
+    shape = [len(config.get("id2label", ())), config["hidden_size"]]
+    if list(weight_CD.shape) != shape or list(bias_C.shape) != shape[:1]:
+        raise ModelError(
+            f"{directory}: {WRAPPED_HEAD}weight is {list(weight_CD.shape)} and {WRAPPED_HEAD}bias "
+            f"{list(bias_C.shape)}; with the labels and sizes of its configs {shape} and {shape[:1]} are right."
+        )
+    return LinearHead("cls", weight_CD.to(device).float(), bias_C.to(device).float())
 
 
 def load_model_head(directory: Path, device: str, precision: Precision = "exact") -> ModelHead:

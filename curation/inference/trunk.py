@@ -1,14 +1,15 @@
 """The trunk: an encoder up to its last hidden states. Importing this module imports torch and transformers."""
 
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging
 
 from curation.core.classifier import Precision
@@ -17,7 +18,7 @@ from curation.inference import packing
 from curation.inference.batches import Batch, most_texts
 from curation.inference.precision import exactly, low_dtype, lower, num_lowered, widen
 from curation.inference.states import States
-from curation.inference.weights import model_config, trunk_digests, weight_files
+from curation.inference.weights import WRAPPED_TRUNK, base_model, model_config, trunk_digests, weight_files
 
 
 class Trunk:
@@ -150,7 +151,7 @@ def load_model(auto: Any, directory: Path) -> tuple[Any, list[str]]:
 
     Never reaches a hub and never runs code from the checkpoint.
     """
-    model_config(directory)
+    config = model_config(directory)
     weight_files(directory)
     try:
         with quiet():
@@ -161,12 +162,18 @@ def load_model(auto: Any, directory: Path) -> tuple[Any, list[str]]:
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
+                **(_unwrapping(config) if base_model(directory) else {}),
             )
     except (ValueError, OSError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise ModelError(f"{directory}: transformers cannot load the model: {error}") from error
     if wrong := sorted(str(key) for key in info["mismatched_keys"]):
         raise ModelError(f"{directory}: weights have another shape than config.json says: {wrong[:3]}.")
     return model.eval().requires_grad_(requires_grad=False), sorted(info["missing_keys"])
+
+
+def _unwrapping(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How transformers loads the trunk of a wrapped checkpoint, whose own config.json says no sizes."""
+    return {"config": AutoConfig.for_model(**config), "key_mapping": {f"^{re.escape(WRAPPED_TRUNK)}": ""}}
 
 
 @contextmanager

@@ -2,6 +2,10 @@
 
 A tensor is known by the sha256 of its values in float32, so that a trunk that is stored in bfloat16 equals the float32
 file that was made from it, and nothing that rounding has made equal counts as equal.
+
+Some checkpoints are *wrapped*: written by huggingface_hub for a class that transformers does not know, a trunk
+``model`` and a linear layer ``fc`` on the state of its first token. Their config.json names a base model, whose own
+config.json, which says all sizes, lies beside it as base_config.json.
 """
 
 import hashlib
@@ -20,6 +24,8 @@ from curation.inference.files import once, read_json
 _EMBEDDINGS = re.compile(r"(?:^|\.)(?:embeddings|embed_tokens|wte|shared)\.")
 _INSIDE_A_TRUNK = {"embeddings", "embed_tokens", "wte", "shared", "encoder", "decoder"}
 _POOLER = "pooler."
+BASE_CONFIG = "base_config.json"
+WRAPPED_TRUNK, WRAPPED_HEAD = "model.", "fc."
 _BUFFERS = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids)$")
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 _WHOLE = {"I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
@@ -28,16 +34,27 @@ _BLOCK_BYTES = 1 << 24
 # What a config says that no score depends on: names, versions, storage, labels, what only training uses.
 _IDLE_KEYS = {
     "_attn_implementation_autoset", "_name_or_path", "architectures", "attention_dropout",
-    "attention_probs_dropout_prob", "auto_map", "classifier_dropout", "dropout", "dtype", "embd_pdrop",
-    "embedding_dropout", "finetuning_task", "gradient_checkpointing", "hidden_dropout_prob", "id2label",
-    "initializer_range", "label2id", "mlp_dropout", "name_or_path", "num_labels", "pooler_dropout", "problem_type",
-    "resid_pdrop", "seq_classif_dropout", "torch_dtype", "transformers_version", "use_cache",
+    "attention_probs_dropout_prob", "auto_map", "base_model", "classifier_dropout", "config_path", "dropout",
+    "dtype", "embd_pdrop", "embedding_dropout", "fc_dropout", "finetuning_task", "gradient_checkpointing",
+    "hidden_dropout_prob", "id2label", "initializer_range", "label2id", "mlp_dropout", "name_or_path", "num_labels",
+    "pooler_dropout", "pretrained", "problem_type", "resid_pdrop", "seq_classif_dropout", "torch_dtype",
+    "transformers_version", "use_cache",
 }  # fmt: skip
 
 
 def model_config(directory: Path) -> Mapping[str, Any]:
-    """The model's config.json. Raises ModelError, also for models that need code of their own or are quantised."""
+    """The model's config.json, of a wrapped one together with its base model's.
+
+    Raises ModelError, also for models that need code of their own or are quantised.
+    """
     config = read_json(directory / "config.json")
+    if base := base_model(directory):
+        if not (path := directory / BASE_CONFIG).is_file():
+            raise ModelError(
+                f"{directory}/config.json: names the base model {base!r} and no sizes; the config.json of that model "
+                f"has to lie here as {BASE_CONFIG}. `python pipelines/fetch_models.py` puts it there."
+            )
+        config = {key: value for key, value in read_json(path).items() if key != "architectures"} | config
     if not isinstance(config, dict) or "model_type" not in config:
         raise ModelError(f"{directory}/config.json: has no model_type; it is not a transformers model.")
     if "quantization_config" in config:
@@ -48,6 +65,12 @@ def model_config(directory: Path) -> Mapping[str, Any]:
             "which is never run. Use a model that transformers knows."
         )
     return config
+
+
+def base_model(directory: Path) -> str:
+    """The base model that a wrapped checkpoint names; "" for every other checkpoint."""
+    config = read_json(directory / "config.json")
+    return "" if "architectures" in config else str(config.get("base_model", ""))
 
 
 def behaviour(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,12 +44,19 @@ def choose(kind):
     return Cat
 
 
+def look_up(name):
+    if name != "tom":
+        raise ConfigError(f"the catalog has no {name!r}; {config.nearest(name, ['tom'])}")
+    return {"kind": "cat", "name": "tom", "lives": 7}
+
+
 KINDS = {Animal: choose}
+CATALOGS = {Animal: look_up}
 TABLES = {"output": "out", "place": {"path": ["a", "b"]}, "animal": [{"kind": "cat", "name": "tom"}]}
 
 
 def parse(tables=TABLES, *overrides):
-    return config.parse(Zoo, tables, overrides, KINDS)
+    return config.parse(Zoo, tables, overrides, KINDS, CATALOGS)
 
 
 def mistakes(tables, *overrides):
@@ -120,3 +127,33 @@ def test_a_missing_file_and_broken_toml_are_named(tmp_path):
         config.load(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match=r"broken\.toml: cannot be read"):
         config.load(broken)
+
+
+def test_what_a_catalog_knows_is_written_as_its_name():
+    by_name = parse(TABLES | {"animal": ["tom", {"kind": "cat", "name": "ann"}]})
+    assert by_name.animal == (Cat("tom", lives=7), Cat("ann"))
+    assert parse(TABLES | {"animal": "tom"}).animal == (Cat("tom", lives=7),)
+
+
+def test_settings_beside_a_name_replace_those_of_its_entry():
+    spec = parse(TABLES | {"animal": [{"catalog": "tom", "name": "old-tom", "lives": 1}, "tom"]})
+    assert spec.animal == (Cat("old-tom", lives=1), Cat("tom", lives=7))
+
+
+def test_overrides_reach_what_a_name_stands_for():
+    assert parse(TABLES | {"animal": ["tom"]}, "animal.tom.lives=2").animal == (Cat("tom", lives=2),)
+    assert parse(TABLES, 'animal=["tom"]', "animal.tom.lives=2").animal == (Cat("tom", lives=2),)
+
+
+def test_a_spec_is_dumped_without_the_names_of_a_catalog():
+    dumped = config.dump(parse(TABLES | {"animal": ["tom"]}))
+    assert dumped["animal"] == [{"kind": "cat", "name": "tom", "lives": 7}]
+
+
+def test_names_that_a_catalog_lacks_are_mistakes_that_name_the_nearest():
+    assert mistakes(TABLES | {"animal": ["tim", {"catalog": "x", "name": "ann"}, {"catalog": 3}], "open": 1}) == [
+        "animal[0]: the catalog has no 'tim'; did you mean 'tom'?",
+        "animal.ann: the catalog has no 'x'; there are tom.",
+        "animal[2].catalog: 3 is not a string.",
+        "open: 1 is not true or false.",
+    ]

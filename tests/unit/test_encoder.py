@@ -152,6 +152,13 @@ def test_a_length_that_the_model_cannot_read_is_refused(regression):
         Encoder(name="edu", model=str(regression), max_tokens=-1)
 
 
+def test_more_than_the_tokenizer_advises_is_read_where_it_is_asked_for_and_the_model_can(copy):
+    advice = {"model_max_length": 48}
+    path = copy / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | advice))
+    assert Encoder(name="edu", model=str(copy), max_tokens=64).parts().max_tokens == 64
+
+
 def test_the_fingerprint_is_of_the_content(regression, copy):
     expected = Encoder(name="edu", model=str(regression)).fingerprint()
     assert Encoder(name="other", model=str(copy)).fingerprint() == expected
