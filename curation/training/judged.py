@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,18 @@ from curation.training.evaluation import Matrix, Values
 
 Columns = Mapping[str, NDArray[Any]]
 Figures = dict[str, float]
-Cut = TypeVar("Cut")
+_MOST_POINTS = 200
+_NUM_BINS = 30
 
 
 @dataclass(frozen=True)
-class Judged(ABC, Generic[Cut]):
+class Judged(ABC):
     """A column of scores and the labels that it is held against: a `[[judged]]` table of a config.
 
     `name` is a classifier of the config, or one of `columns`. Missing labels are NaN, or None where they are strings.
     """
 
     kind: ClassVar[str]
-    ranks: ClassVar[bool] = True
-    """Whether a higher score means more of something."""
     name: str
 
     @property
@@ -53,11 +52,11 @@ class Judged(ABC, Generic[Cut]):
         """Why nothing can be judged by these labels, none of which is missing; "" when it can."""
 
     @abstractmethod
-    def cut(self, truth: NDArray[Any], scores: NDArray[Any]) -> Cut:
+    def cut(self, truth: NDArray[Any], scores: NDArray[Any]) -> float:
         """The threshold, or the best one on these documents where none is given."""
 
     @abstractmethod
-    def matrix(self, truth: NDArray[Any], scores: NDArray[Any], cut: Cut) -> Matrix:
+    def matrix(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Matrix:
         """Documents by true class (rows) and scored class (columns)."""
 
     @abstractmethod
@@ -65,18 +64,22 @@ class Judged(ABC, Generic[Cut]):
         """The names of the matrix's classes."""
 
     @abstractmethod
-    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: Cut) -> Figures:
+    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Figures:
         """Every figure that has an interval."""
 
     @abstractmethod
     def length_alone(
-        self, truth: NDArray[Any], scores: NDArray[Any], cut: Cut, lengths: Values, hosts: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], Cut]:
-        """Scores that follow from length alone, out of fold, and their cut: it keeps as many as the classifier's."""
+        self,
+        truth: NDArray[Any],
+        scores: NDArray[Any],
+        cut: float,
+        lengths: NDArray[np.int64],
+    ) -> tuple[NDArray[Any], float]:
+        """Scores that follow from length alone, and their cut, which keeps as many as the classifier's."""
 
     @abstractmethod
-    def details(self, truth: NDArray[Any], scores: NDArray[Any], cut: Cut) -> dict[str, Any]:
-        """What else there is to say, as JSON."""
+    def details(self, truth: NDArray[Any], scores: NDArray[Any], alone: NDArray[Any], cut: float) -> dict[str, Any]:
+        """What else there is to say, as JSON; `alone` are the scores by length."""
 
 
 def _kept(positive: NDArray[np.bool_], scores: Values, threshold: float, suffix: str) -> Figures:
@@ -97,7 +100,7 @@ def _binary(matrix: Matrix, suffix: str) -> Figures:
 
 
 @dataclass(frozen=True)
-class Regression(Judged[float]):
+class Regression(Judged):
     """A score from 0 to 5 against a label from 0 to 5.
 
     Read as classes, and as a yes or no: whether the label is of class `positive` or higher, and the score at least
@@ -173,22 +176,28 @@ class Regression(Judged[float]):
         return found
 
     def length_alone(
-        self, truth: Values, scores: Values, cut: float, lengths: Values, hosts: NDArray[np.int64]
+        self, truth: Values, scores: Values, cut: float, lengths: NDArray[np.int64]
     ) -> tuple[Values, float]:
         """A straight line through the logarithm of the length."""
-        alone = length.line(truth, lengths, hosts)
+        alone = length.line(truth, lengths)
         return alone, length.cut_that_keeps(int((scores >= cut).sum()), alone)
 
-    def details(self, truth: Values, scores: Values, cut: float) -> dict[str, Any]:
-        """The threshold and the calibration."""
-        return {**_threshold(self.threshold, cut), "positive": self.positive, **_calibration(truth, scores)}
+    def details(self, truth: Values, scores: Values, alone: Values, cut: float) -> dict[str, Any]:
+        """The threshold, the calibration and the curves."""
+        return {
+            **_threshold(self.threshold, cut),
+            "positive": self.positive,
+            **_calibration(truth, scores),
+            **_curves(self._positive(truth), scores, alone),
+            **_histogram(evaluation.classes(truth), self.classes(truth, scores), scores),
+        }
 
     def _positive(self, truth: Values) -> NDArray[np.bool_]:
         return evaluation.classes(truth) >= self.positive
 
 
 @dataclass(frozen=True)
-class Probability(Judged[float]):
+class Probability(Judged):
     """A probability, or any score without a scale, against a yes or no: one label of `keep` reaches its least value."""
 
     kind: ClassVar[str] = "probability"
@@ -242,23 +251,27 @@ class Probability(Judged[float]):
         }
 
     def length_alone(
-        self, truth: Values, scores: Values, cut: float, lengths: Values, hosts: NDArray[np.int64]
+        self, truth: Values, scores: Values, cut: float, lengths: NDArray[np.int64]
     ) -> tuple[Values, float]:
         """A logistic regression on the logarithm of the length."""
-        alone = length.probabilities(truth.astype(np.int64), 2, lengths, hosts)[:, 1]
+        alone = length.probabilities(truth.astype(np.int64), lengths)[:, 1]
         return alone, length.cut_that_keeps(int((scores >= cut).sum()), alone)
 
-    def details(self, truth: Values, scores: Values, cut: float) -> dict[str, Any]:
-        """The threshold and the calibration."""
-        return {**_threshold(self.threshold, cut), **_calibration(truth, scores)}
+    def details(self, truth: Values, scores: Values, alone: Values, cut: float) -> dict[str, Any]:
+        """The threshold, the calibration and the curves."""
+        return {
+            **_threshold(self.threshold, cut),
+            **_calibration(truth, scores),
+            **_curves(truth > 0, scores, alone),
+            **_histogram(truth.astype(np.int64), self.classes(truth, scores), scores),
+        }
 
 
 @dataclass(frozen=True)
-class Labels(Judged[None]):
+class Labels(Judged):
     """The best label of a classifier against labels that are strings."""
 
     kind: ClassVar[str] = "labels"
-    ranks: ClassVar[bool] = False
     label: str
 
     @property
@@ -285,14 +298,21 @@ class Labels(Judged[None]):
             return f"{strange} values of {self.label} are no strings."
         return f"all documents have the {self.label} {truth[0]!r}." if len(set(truth)) < 2 else ""
 
-    def cut(self, truth: NDArray[Any], scores: NDArray[Any]) -> None:
-        """There is none."""
+    def cut(self, truth: NDArray[Any], scores: NDArray[Any]) -> float:  # noqa: ARG002 - nothing is cut
+        """NaN: there is none."""
+        return float("nan")
 
-    def details(self, truth: NDArray[Any], scores: NDArray[Any], cut: None) -> dict[str, Any]:  # noqa: ARG002
+    def details(
+        self,
+        truth: NDArray[Any],  # noqa: ARG002 - the matrix says it all
+        scores: NDArray[Any],  # noqa: ARG002
+        alone: NDArray[Any],  # noqa: ARG002
+        cut: float,  # noqa: ARG002
+    ) -> dict[str, Any]:
         """Nothing else."""
         return {}
 
-    def matrix(self, truth: NDArray[Any], scores: NDArray[Any], cut: None = None) -> Matrix:  # noqa: ARG002
+    def matrix(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Matrix:  # noqa: ARG002
         """By label, in alphabetical order."""
         names, codes = np.unique(np.concatenate([truth, scores]), return_inverse=True)
         cells = codes[: len(truth)] * len(names) + codes[len(truth) :]
@@ -302,7 +322,7 @@ class Labels(Judged[None]):
         """Every label that is true or scored somewhere."""
         return tuple(sorted({*truth, *scores}))
 
-    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: None) -> Figures:
+    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Figures:
         """Accuracy and averages of F1."""
         matrix = self.matrix(truth, scores, cut)
         f1 = evaluation.f1(matrix)
@@ -316,20 +336,19 @@ class Labels(Judged[None]):
         self,
         truth: NDArray[Any],
         scores: NDArray[Any],  # noqa: ARG002 - nothing is cut
-        cut: None,  # noqa: ARG002
-        lengths: Values,
-        hosts: NDArray[np.int64],
-    ) -> tuple[NDArray[Any], None]:
+        cut: float,
+        lengths: NDArray[np.int64],
+    ) -> tuple[NDArray[Any], float]:
         """The likeliest label by a logistic regression on the logarithm of the length."""
         names, codes = np.unique(list(truth), return_inverse=True)
-        probabilities = length.probabilities(codes, len(names), lengths, hosts)
-        return names.astype(object)[probabilities.argmax(axis=1)], None
+        probabilities = length.probabilities(codes, lengths)
+        return names.astype(object)[probabilities.argmax(axis=1)], cut
 
 
-KINDS: Mapping[str, type[Judged[Any]]] = {cls.kind: cls for cls in (Regression, Probability, Labels)}
+KINDS: Mapping[str, type[Judged]] = {cls.kind: cls for cls in (Regression, Probability, Labels)}
 
 
-def kind(name: str) -> type[Judged[Any]]:
+def kind(name: str) -> type[Judged]:
     """The class of a kind. Raises ConfigError that lists the kinds."""
     if name not in KINDS:
         raise ConfigError(f"nothing is judged as {name!r}; the kinds are {', '.join(KINDS)}.")
@@ -351,3 +370,22 @@ def _calibration(truth: Values, scores: Values) -> dict[str, Any]:
             for number, score, label in evaluation.calibration(truth, scores)
         ]
     }
+
+
+def _curves(positive: NDArray[np.bool_], scores: Values, alone: Values) -> dict[str, Any]:
+    """Precision and recall at thresholds from the lowest to the highest, of the score and of length alone."""
+    from sklearn.metrics import precision_recall_curve
+
+    curves = {}
+    for whose, values in (("classifier", scores), ("length_alone", alone)):
+        precision, recall, _ = precision_recall_curve(positive, values, drop_intermediate=True)
+        places = np.unique(np.linspace(0, len(recall) - 1, _MOST_POINTS).astype(int))
+        curves[whose] = {"precision": precision[places].tolist(), "recall": recall[places].tolist()}
+    return {"precision_recall": curves}
+
+
+def _histogram(classes: NDArray[np.int64], names: tuple[str, ...], scores: Values) -> dict[str, Any]:
+    """How many documents of each true class lie in each of equally wide bins of scores."""
+    edges = np.histogram_bin_edges(scores, _NUM_BINS)
+    counts = {name: np.histogram(scores[classes == place], edges)[0].tolist() for place, name in enumerate(names)}
+    return {"histogram": {"edges": edges.tolist(), "num_documents": counts}}

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from curation.core.errors import ConfigError
 from curation.statistics import bootstrap_intervals
 from curation.training import evaluation
-from curation.training.evaluation import Matrix, Values
+from curation.training.evaluation import Matrix
 from curation.training.judged import Columns, Judged
-from curation.training.length import NUM_FOLDS
+
+LEAST_HOSTS = 5
+"""Intervals draw hosts; of fewer than these they would say nothing."""
 
 WHOSE = ("classifier", "length_alone", "difference")
 """What every figure is given of."""
@@ -24,23 +26,29 @@ def present(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(values), bool)
 
 
-def mistake(spec: Judged[Any], truth: NDArray[Any], hosts: NDArray[np.int64]) -> str:
+def mistake(spec: Judged, truth: NDArray[Any], hosts: NDArray[np.int64]) -> str:
     """Why these documents, all of which have label and score, cannot judge; "" when they can."""
     if not len(truth):
         return "no document has both a label and a score."
     if why := spec.unusable(truth):
         return why
-    if (num_hosts := len(np.unique(hosts))) < NUM_FOLDS:
-        return f"the labelled documents come from {num_hosts} hosts; {NUM_FOLDS} are needed, for intervals and folds."
+    if (num_hosts := len(np.unique(hosts))) < LEAST_HOSTS:
+        return f"the labelled documents come from {num_hosts} hosts; intervals need {LEAST_HOSTS}."
     return ""
 
 
 def judge(
-    spec: Judged[Any], columns: Columns, scores: NDArray[Any], lengths: Values, hosts: NDArray[np.int64]
+    spec: Judged,
+    columns: Columns,
+    scores: NDArray[Any],
+    lengths: NDArray[np.int64],
+    hosts: NDArray[np.int64],
+    *,
+    num_resamples: int = 1000,
 ) -> dict[str, Any]:
     """Everything there is to say of a column of scores, as JSON; what is not defined is None.
 
-    Documents without a label or without a score are left out, and counted. Intervals are of 1,000 resamples of hosts;
+    Documents without a label or without a score are left out, and counted. Intervals are of resamples of hosts;
     "difference" is the classifier's figure minus that of length alone, with the interval of the same resamples.
     Raises ConfigError when the documents that are left cannot judge.
     """
@@ -51,7 +59,7 @@ def judge(
         raise ConfigError(f"judged.{spec.name}: {why}")
     truth, scores, lengths, hosts = truth[here], scores[here], lengths[here], hosts[here]
     cut = spec.cut(truth, scores)
-    alone, alone_cut = spec.length_alone(truth, scores, cut, lengths, hosts)
+    alone, alone_cut = spec.length_alone(truth, scores, cut, lengths)
 
     def statistics(truth: NDArray[Any], scores: NDArray[Any], alone: NDArray[Any]) -> NDArray[np.float64]:
         own = np.asarray([*spec.figures(truth, scores, cut).values()])
@@ -62,7 +70,7 @@ def judge(
     if truth.dtype == object:  # numbers are counted faster
         truth, scores, alone = np.unique([truth, scores, alone], return_inverse=True)[1].reshape(3, -1)
     values = statistics(truth, scores, alone)
-    intervals = bootstrap_intervals(statistics, (truth, scores, alone), 0, hosts)
+    intervals = bootstrap_intervals(statistics, (truth, scores, alone), 0, hosts, num_resamples=num_resamples)
     measured = np.column_stack([values, intervals]).reshape(3, -1, 3)
     return {
         "name": spec.name,
@@ -72,7 +80,7 @@ def judge(
         "num_hosts": len(np.unique(hosts)),
         "num_without_label": int(np.count_nonzero(~with_label)),
         "num_without_score": int(np.count_nonzero(with_label & ~with_score)),
-        **spec.details(truth, scores, cut),
+        **spec.details(truth, scores, alone, cut),
         "figures": {
             name: {what: _json(measured[place, number]) for place, what in enumerate(WHOSE)}
             for number, name in enumerate(spec.figures(truth, scores, cut))

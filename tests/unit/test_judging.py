@@ -1,14 +1,19 @@
 """Every figure of a classifier, on the published hold-out of FineWeb-Edu and on labels made here."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from published import FINEWEB_EDU
 from sklearn.metrics import classification_report
 
 from curation.core.errors import ConfigError
-from curation.training import evaluation
+from curation.training import evaluation, judging
 from curation.training.judged import Labels, Probability, Regression
-from curation.training.judging import averages, by_class, judge
+from curation.training.judging import averages, by_class
+
+
+judge = partial(judging.judge, num_resamples=50)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +151,7 @@ def test_names_of_labels_are_judged_too(scored):
         (np.full(9, np.nan), np.arange(9), "no document has both"),
         (np.full(9, 1.0), np.arange(9), "none or all are of class 3"),
         (np.arange(9.0), np.arange(9), "3 labels are outside 0 to 5"),
-        (np.arange(9.0) % 6, np.zeros(9, int), "from 1 hosts; 5 are needed"),
+        (np.arange(9.0) % 6, np.zeros(9, int), "from 1 hosts; intervals need 5"),
     ],
 )
 def test_labels_that_cannot_judge_are_refused_with_the_reason(labels, hosts, why):
