@@ -12,7 +12,6 @@ from curation.training import evaluation, judging
 from curation.training.judged import Labels, Probability, Regression
 from curation.training.judging import averages, by_class
 
-
 judge = partial(judging.judge, num_resamples=50)
 
 
