@@ -143,20 +143,21 @@ def _questions(judged: Mapping[str, Any]) -> str:
     if "positive" in judged:
         asked["_at_threshold"] += f"; label of class {judged['positive']} or higher"
     figures = judged["figures"]
-    rows = []
-    for suffix, words in asked.items():
-        if f"macro_f1{suffix}" not in figures:
-            continue
-        for whose, name in (("classifier", f"<strong>{words}</strong>"), ("length_alone", "length alone")):
-            cells = (figures.get(f"{figure}{suffix}", {}).get(whose) for figure in _QUESTION_NAMES)
-            rows.append([name, *(_measured(cell) if cell else "" for cell in cells)])
+    asked = {suffix: words for suffix, words in asked.items() if f"macro_f1{suffix}" in figures}
+    shown = [name for name in _QUESTION_NAMES if any(f"{name}{suffix}" in figures for suffix in asked)]
+    rows = [
+        [f"<strong>{words}</strong>" if whose == "classifier" else "length alone"]
+        + [_measured(figures[f"{name}{suffix}"][whose]) for name in shown]
+        for suffix, words in asked.items()
+        for whose in ("classifier", "length_alone")
+    ]
     if not rows:
         return ""
     note = (
         "Positive F1 is that of documents worth keeping, negative F1 that of the rest, macro F1 the mean of both. At a "
         "threshold length keeps as many documents as the classifier."
     )
-    head = ["As a yes or no", *_QUESTION_NAMES.values()]
+    head = ["As a yes or no", *(_QUESTION_NAMES[name] for name in shown)]
     return f"{_table(head, rows)}<p class='note'>{note}</p>"
 
 
