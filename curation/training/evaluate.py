@@ -115,12 +115,10 @@ def plan(spec: EvaluationSpec) -> Plan:
 
 def _wanted(spec: EvaluationSpec) -> tuple[list[str], list[str]]:
     """The columns of the data that are read: numbers, and strings."""
-    named = [each for each in spec.judged if isinstance(each, Labels)]
-    strings = {name for each in named for name in each.labels} | {
-        each.name for each in named if each.name in spec.columns
-    }
-    numbers = {*spec.columns, *(name for each in spec.judged if each not in named for name in each.labels)}
-    return sorted(numbers - strings), sorted(strings)
+    as_labels = {each.name for each in spec.judged if isinstance(each, Labels)} & {*spec.columns}
+    strings = {name for each in spec.judged if isinstance(each, Labels) for name in each.labels}
+    numbers = {name for each in spec.judged if not isinstance(each, Labels) for name in each.labels}
+    return sorted(numbers | {*spec.columns} - as_labels), sorted(strings | as_labels)
 
 
 def _kind_mistakes(classifier: Classifier, spec: EvaluationSpec) -> list[str]:

@@ -126,7 +126,9 @@ def test_plots_take_their_colours_from_the_page(page):
 
 def test_what_a_plot_refers_to_is_on_the_page(page):
     names = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
-    used = {name for _, attrs in page.tags for value in attrs.values() for name in re.findall(r"#(\w[\w-]*)", value or "")}
+    used = {
+        name for _, attrs in page.tags for value in attrs.values() for name in re.findall(r"#(\w[\w-]*)", value or "")
+    }
     assert used <= names
 
 
