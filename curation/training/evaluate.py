@@ -186,8 +186,18 @@ def _figures(planned: Plan, scores: Mapping[str, NDArray[Any]], say: Say) -> dic
         found["comparison"] = compare(compared, spec.keep_share)
         for pair in found["comparison"]["disagreements"]:
             for example in (*pair["first_prefers"], *pair["second_prefers"]):
-                example["id"] = documents.ids[example["place"]]
+                example.update(_known(example["place"], spec, documents))
     return found
+
+
+def _known(place: int, spec: EvaluationSpec, documents: Documents) -> dict[str, Any]:
+    """What the data says of one document; labels that are missing are left out."""
+    names = dict.fromkeys(name for each in spec.judged for name in each.labels)
+    labels = {name: documents.columns[name][place : place + 1] for name in names}
+    return {
+        "id": documents.ids[place],
+        "labels": {name: values.tolist()[0] for name, values in labels.items() if present(values).all()},
+    }
 
 
 def _ranked(spec: EvaluationSpec) -> list[str]:

@@ -247,13 +247,18 @@ def _example(example: Mapping[str, Any], pair: tuple[str, str], documents: Docum
         f"{_text(name)} <strong>{example['scores'][name]:.3g}</strong>, rank {100 * example['ranks'][name]:.0f}&nbsp;%"
         for name in pair
     )
+    said = ", ".join(
+        f"{_text(name)} {_text(value) if isinstance(value, str) else f'{value:g}'}"
+        for name, value in example["labels"].items()
+    )
+    facts = f"{ranks}<br>labelled {said}" if said else ranks
     if documents is None:
-        return f"<article><p class='note'>{_text(example['id'])}<br>{ranks}</p></article>"
+        return f"<article><p class='note'>{_text(example['id'])}<br>{facts}</p></article>"
     place = example["place"]
     text = documents.texts[place]
     shown = text if len(text) <= _CUT_CHARS else f"{text[:_CUT_CHARS]} …"
     address = f"{_text(documents.ids[place])} {_text(documents.urls[place] or '')}"
-    return f"<article><p class='note'>{address}<br>{ranks}</p><p class='text' dir='auto'>{_text(shown)}</p></article>"
+    return f"<article><p class='note'>{address}<br>{facts}</p><p class='text' dir='auto'>{_text(shown)}</p></article>"
 
 
 def _three(figure: Figure) -> Iterable[str]:

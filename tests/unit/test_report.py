@@ -69,7 +69,7 @@ def figures(documents):
     comparison = compare(Compared.of(scores, documents.num_bytes), (0.25,))
     for pair in comparison["disagreements"]:
         for example in (*pair["first_prefers"], *pair["second_prefers"]):
-            example["id"] = documents.ids[example["place"]]
+            example |= {"id": documents.ids[example["place"]], "labels": {"edu": 3.0, "<b>topic": "<i>law"}}
     return {
         "data": {"name": "<s>data", "fingerprint": "0" * 64, "num_documents": 60, "num_hosts": 20, "num_duplicates": 0},
         "classifiers": {"<u>edu": "1" * 64},
