@@ -60,7 +60,7 @@ def confusion(judged: Mapping[str, Any], title: str) -> str:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
 
-    return _svg(draw, title)
+    return _svg(draw, title, len(names))
 
 
 def reliability(judged: Mapping[str, Any], title: str) -> str:
@@ -119,7 +119,7 @@ def _short(name: str) -> str:
     return shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…"
 
 
-def _svg(draw: Callable[["Axes"], None], title: str) -> str:
+def _svg(draw: Callable[["Axes"], None], title: str, num_classes: int = 0) -> str:
     """What `draw` draws, as an element that reads out its title. Equal drawings give equal text."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -127,7 +127,8 @@ def _svg(draw: Callable[["Axes"], None], title: str) -> str:
 
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the page's font has it, or shows its own sign
-        figure = Figure(figsize=(4.6, 3.5), layout="constrained")
+        size = max(1, num_classes / _MOST_NUMBERS)
+        figure = Figure(figsize=(4.6 * size, 3.5 * size), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         file = io.StringIO()

@@ -101,6 +101,12 @@ def test_all_mistakes_of_an_evaluation_are_said_at_once(folder, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_the_embedded_classifiers_can_be_evaluated_on_the_labelled_documents_of_the_repository():
+    tables = config.load(REPOSITORY / "configs" / "evaluate_embedded.toml")
+    planned = plan(config.parse(EvaluationSpec, tables, (), KINDS))
+    assert len(planned.documents.texts) == 200
+
+
 @pytest.mark.parametrize(
     ("override", "why"),
     [
