@@ -52,21 +52,47 @@ def bootstrap_interval(
     whole groups are drawn, because rows of one group are not independent (Efron and Tibshirani 1993, §13.3, §8.6).
     Equal seeds give equal intervals. NaN when the statistic of a resample is NaN.
     """
-    columns = [np.asarray(array) for array in arrays]
-    members = None if groups is None else _members(np.asarray(groups))
-    num_units = len(columns[0]) if members is None else len(members)
-    generator = np.random.default_rng(seed)
-    values = np.empty(num_resamples)
-    for place in range(num_resamples):
-        drawn = generator.integers(num_units, size=num_units)
-        rows = drawn if members is None else np.concatenate([members[each] for each in drawn])
-        values[place] = statistic(*(column[rows] for column in columns))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = bootstrap_intervals(
+        lambda *drawn: [statistic(*drawn)], arrays, seed, groups, num_resamples=num_resamples, confidence=confidence
+    )[0]
     return float(low), float(high)
 
 
-def _members(groups: NDArray[Any]) -> list[NDArray[np.intp]]:
-    """The rows of every group."""
-    _, group_of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(group_of_row, kind="stable"), np.cumsum(sizes)[:-1])
+def bootstrap_intervals(
+    statistics: Callable[..., ArrayLike],
+    arrays: Sequence[ArrayLike],
+    seed: int,
+    groups: ArrayLike | None = None,
+    *,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+) -> NDArray[np.float64]:
+    """The intervals [K, 2] of K statistics that ``statistics(*arrays)`` gives, all of the same resamples.
+
+    Otherwise as `bootstrap_interval`. A difference of two statistics among the K has the interval of a paired test.
+    """
+    columns = [np.asarray(array) for array in arrays]
+    units = _Units(np.arange(len(columns[0])) if groups is None else np.asarray(groups))
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(num_resamples):
+        rows = units.rows(generator.integers(units.number, size=units.number))
+        values.append(np.asarray(statistics(*(column[rows] for column in columns)), np.float64))
+    tail = (1 - confidence) / 2
+    return np.quantile(values, [tail, 1 - tail], axis=0).T
+
+
+class _Units:
+    """What a resample draws: groups of rows."""
+
+    def __init__(self, groups: NDArray[Any]) -> None:
+        _, group_of_row, self._sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        self._order = np.argsort(group_of_row, kind="stable")
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        self.number = len(self._sizes)
+
+    def rows(self, drawn: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The rows of the units drawn, one unit after the other."""
+        sizes = self._sizes[drawn]
+        first = np.repeat(self._starts[drawn] - np.cumsum(sizes) + sizes, sizes)
+        return np.asarray(self._order[first + np.arange(len(first))], np.intp)

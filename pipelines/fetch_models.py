@@ -69,9 +69,10 @@ def listed() -> Table:
         table.add_column(heading, overflow="fold")
     for entry in map(catalog.entry, catalog.names()):
         recipe = entry.classifier
-        revision, max_tokens = getattr(recipe, "revision", ""), getattr(recipe, "max_tokens", "all")
+        model, revision = getattr(recipe, "model", ""), getattr(recipe, "revision", "")
+        max_tokens = getattr(recipe, "max_tokens", "all")
         thresholds = ", ".join(f"{threshold.score:g}" for threshold in entry.threshold)
-        facts = (recipe.model, revision[:8] or "when fetched", max_tokens, thresholds or "none", len(entry.case))
+        facts = (model, revision[:8] or "when fetched", max_tokens, thresholds or "none", len(entry.case))
         table.add_row(entry.name, *map(str, facts), entry.licence)
     return table
 

@@ -51,16 +51,36 @@ def accuracy(matrix: Matrix) -> float:
     return float(np.trace(matrix) / matrix.sum())
 
 
+def precision(matrix: Matrix) -> NDArray[np.float64]:
+    """Of the documents scored as a class, the share that are of it; 0 where none are."""
+    return np.asarray(np.diagonal(matrix) / np.maximum(matrix.sum(axis=0), 1), np.float64)
+
+
+def recall(matrix: Matrix) -> NDArray[np.float64]:
+    """Of the documents of a class, the share that are scored as it; 0 where there are none."""
+    return np.asarray(np.diagonal(matrix) / np.maximum(matrix.sum(axis=1), 1), np.float64)
+
+
 def f1(matrix: Matrix) -> NDArray[np.float64]:
     """F1 of each class; 0 for a class that is neither true nor scored anywhere."""
     totals = matrix.sum(axis=0) + matrix.sum(axis=1)
     return np.asarray(2 * np.diagonal(matrix) / np.maximum(totals, 1), np.float64)
 
 
-def macro_f1(matrix: Matrix) -> float:
-    """The plain mean of F1 over the classes that are true or scored somewhere, as scikit-learn takes it."""
+def macro(by_class: NDArray[np.float64], matrix: Matrix) -> float:
+    """The plain mean over the classes that are true or scored somewhere, as scikit-learn takes it."""
     present = matrix.sum(axis=0) + matrix.sum(axis=1) > 0
-    return float(f1(matrix)[present].mean())
+    return float(by_class[present].mean())
+
+
+def weighted(by_class: NDArray[np.float64], matrix: Matrix) -> float:
+    """The mean over the true classes, each weighted by its documents."""
+    return float(by_class @ matrix.sum(axis=1) / matrix.sum())
+
+
+def macro_f1(matrix: Matrix) -> float:
+    """The plain mean of F1 over the classes that are true or scored somewhere."""
+    return macro(f1(matrix), matrix)
 
 
 def roc_auc(positive: NDArray[np.bool_], scores: Values) -> float:
@@ -72,6 +92,29 @@ def roc_auc(positive: NDArray[np.bool_], scores: Values) -> float:
     if not pairs:
         return float("nan")
     return float((rankdata(scores)[positive].sum() - num_positive * (num_positive + 1) / 2) / pairs)
+
+
+def binary(positive: NDArray[np.bool_], kept: NDArray[np.bool_]) -> Matrix:
+    """The matrix [2, 2] of a yes or no: rows are true, columns kept."""
+    return np.bincount(2 * positive + kept, minlength=4).reshape(2, 2)
+
+
+def best_cut(positive: NDArray[np.bool_], scores: Values) -> float:
+    """The score from which on keeping has the highest macro F1 on these documents, which flatters it."""
+    cuts, place = np.unique(scores, return_inverse=True)
+    kept = np.bincount(place, minlength=len(cuts))[::-1].cumsum()[::-1]
+    found = np.bincount(place, positive, minlength=len(cuts))[::-1].cumsum()[::-1]
+    num_positive = positive.sum()
+    rejected = len(scores) - kept
+    positive_f1 = 2 * found / (kept + num_positive)
+    negative_f1 = 2 * (rejected - num_positive + found) / (rejected + len(scores) - num_positive)
+    return float(cuts[np.argmax(positive_f1 + negative_f1)])
+
+
+def calibration(labels: Values, scores: Values, num_groups: int = 10) -> list[tuple[int, float, float]]:
+    """(documents, mean score, mean label) of equally many documents each, from the lowest scores to the highest."""
+    parts = np.array_split(np.argsort(scores, kind="stable"), num_groups)
+    return [(len(part), float(scores[part].mean()), float(labels[part].mean())) for part in parts if len(part)]
 
 
 def mean_absolute_error(labels: Values, scores: Values) -> float:
@@ -86,12 +129,12 @@ def _at_3(labels: Values, scores: Values) -> NDArray[np.float64]:
 
 def _halves(targets: Values, scores: Values) -> Matrix:
     """The matrix [2, 2] of a probability read as yes from one half on."""
-    return np.bincount(2 * (targets > 0) + (scores >= 0.5), minlength=4).reshape(2, 2)
+    return binary(targets > 0, scores >= 0.5)
 
 
 REGRESSION: Mapping[str, Metric] = {
     "spearman": spearman,
-    "roc_auc_at_3": lambda labels, scores: roc_auc(labels >= 3, scores),
+    "roc_auc_at_3": lambda labels, scores: roc_auc(classes(labels) >= 3, scores),
     "macro_f1": lambda labels, scores: macro_f1(confusion(labels, scores)),
     "macro_f1_at_3": lambda labels, scores: float(_at_3(labels, scores).mean()),
     "positive_f1_at_3": lambda labels, scores: float(_at_3(labels, scores)[1]),

@@ -1,21 +1,10 @@
 import numpy as np
 import pytest
+from published import FINEWEB_EDU
 from sklearn import metrics as sklearn_metrics
 
 from curation.training import evaluation
 from curation.training.evaluation import at_least, confusion, f1
-
-# The hold-out of the FineWeb-Edu classifier, as its card prints it; rows are true.
-FINEWEB_EDU = np.array(
-    [
-        [2791, 2858, 45, 0, 0, 0],
-        [919, 22343, 3180, 69, 1, 0],
-        [3, 3225, 6330, 757, 7, 0],
-        [1, 66, 1473, 1694, 173, 0],
-        [0, 4, 98, 420, 283, 2],
-        [0, 0, 18, 85, 21, 1],
-    ]
-)
 
 
 def test_accuracy_and_macro_f1_of_the_published_confusion_matrix():
@@ -38,6 +27,15 @@ def test_the_question_of_2_or_higher_as_published():
     binary = f1(at_least(FINEWEB_EDU, 2))
     assert round(binary[1], 4) == 0.7751
     assert round(binary.mean(), 4) == 0.8364
+
+
+def test_precision_recall_and_averages_as_published():
+    precision, recall = evaluation.precision(FINEWEB_EDU), evaluation.recall(FINEWEB_EDU)
+    assert precision.round(2).tolist() == [0.75, 0.78, 0.57, 0.56, 0.58, 0.33]
+    assert recall.round(2).tolist() == [0.49, 0.84, 0.61, 0.50, 0.35, 0.01]
+    averages = [round(evaluation.macro(each, FINEWEB_EDU), 2) for each in (precision, recall, f1(FINEWEB_EDU))]
+    assert averages == [0.60, 0.47, 0.50]
+    assert round(evaluation.weighted(f1(FINEWEB_EDU), FINEWEB_EDU), 2) == 0.71
 
 
 def test_scores_are_read_as_the_nearest_class_with_halves_to_even_and_clipped():
@@ -98,3 +96,18 @@ def test_every_metric_comes_with_an_interval_around_it(scored):
     labels, scores = scored
     measured = evaluation.evaluate(evaluation.REGRESSION, labels, scores, np.arange(400) // 4)
     assert all(each.low < each.value < each.high for each in measured.values())
+
+
+def test_the_best_cut_is_the_one_that_trying_all_finds(scored):
+    labels, scores = scored
+    positive = labels >= 3
+    tried = {cut: evaluation.macro_f1(evaluation.binary(positive, scores >= cut)) for cut in scores}
+    assert tried[evaluation.best_cut(positive, scores)] == max(tried.values())
+
+
+def test_calibration_takes_equally_many_documents_from_the_lowest_scores_up():
+    labels, scores = np.array([1.0, 0, 3, 2]), np.array([0.2, 0.1, 0.9, 0.8])
+    assert evaluation.calibration(labels, scores, num_groups=2) == [
+        (2, pytest.approx(0.15), 0.5),
+        (2, pytest.approx(0.85), 2.5),
+    ]

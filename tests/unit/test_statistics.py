@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from curation.statistics import bootstrap_interval, spearman, weighted_quantile
+from curation.statistics import bootstrap_interval, bootstrap_intervals, spearman, weighted_quantile
 
 
 def test_a_weighted_quantile_is_the_first_value_that_reaches_its_share():
@@ -76,3 +76,19 @@ def test_a_resample_without_a_statistic_shows_in_the_interval():
     low, high = bootstrap_interval(spearman, [[1, 2], [1, 2]], seed=0)
     assert math.isnan(low)
     assert math.isnan(high)
+
+
+def test_intervals_of_several_statistics_are_those_of_each_alone():
+    values, hosts = np.random.default_rng(0).normal(size=60), np.arange(60) // 4
+
+    def both(rows):
+        return [rows.mean(), rows.std()]
+
+    alone = [bootstrap_interval(statistic, [values], 0, hosts, num_resamples=50) for statistic in (np.mean, np.std)]
+    together = bootstrap_intervals(both, [values], 0, hosts, num_resamples=50)
+    assert together.tolist() == pytest.approx(np.array(alone))
+
+
+def test_one_statistic_that_is_not_defined_leaves_the_others_theirs():
+    intervals = bootstrap_intervals(lambda rows: [math.nan, rows.mean()], [np.ones(3)], 0, num_resamples=5)
+    assert np.isnan(intervals).tolist() == [[True, True], [False, False]]

@@ -1,0 +1,55 @@
+import json
+
+import numpy as np
+import pytest
+
+from curation.core.errors import ConfigError
+from curation.training.documents import read
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def row(text, **more):
+    return {"id": text, "url": "https://a.example/", "text": text} | more
+
+
+def test_missing_numbers_are_nan_and_missing_strings_none(tmp_path):
+    path = write(tmp_path / "d.jsonl", row("a", edu=1, topic="law"), row("b", edu=None, topic=None))
+    documents = read(path, ["edu"], ["topic"])
+    assert np.array_equal(documents.columns["edu"], [1, np.nan], equal_nan=True)
+    assert documents.columns["topic"].tolist() == ["law", None]
+
+
+def test_exact_duplicates_are_dropped_and_a_missing_url_is_a_host_of_its_own(tmp_path):
+    path = write(tmp_path / "d.jsonl", row("a"), row("a"), row("b"), row("c", url=None), row("d", url=None))
+    documents = read(path, [], [])
+    assert documents.texts == ["a", "b", "c", "d"]
+    assert documents.num_duplicates == 1
+    assert documents.hosts.tolist() == [0, 0, 1, 2]
+
+
+def test_sizes_are_characters_and_utf_8_bytes(tmp_path):
+    documents = read(write(tmp_path / "d.jsonl", row("水车"), row("mill")), [], [])
+    assert (documents.lengths.tolist(), documents.num_bytes.tolist()) == ([2, 4], [6, 4])
+
+
+def test_all_that_is_wrong_with_a_file_is_said_at_once(tmp_path):
+    path = write(tmp_path / "d.jsonl", row("a", edu="high"), {"id": "b", "url": None, "text": 5, "edu": "low"})
+    with pytest.raises(ConfigError) as refused:
+        read(path, ["edu"], [])
+    assert [word in str(refused.value) for word in ("edu", "not numbers", "text", "1 values")] == [True] * 4
+
+
+@pytest.mark.parametrize(("name", "why"), [("none.jsonl", "there is no file"), ("bad.parquet", "cannot be read")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, why):
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet")
+    with pytest.raises(ConfigError, match=why):
+        read(tmp_path / name, [], [])
+
+
+def test_absent_columns_are_answered_with_those_there_are(tmp_path):
+    with pytest.raises(ConfigError, match=r"lacks the columns \['edu'\]; it has \['id', 'url', 'text'\]"):
+        read(write(tmp_path / "d.jsonl", row("a")), ["edu"], [])

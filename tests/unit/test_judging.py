@@ -1,0 +1,158 @@
+"""Every figure of a classifier, on the published hold-out of FineWeb-Edu and on labels made here."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from published import FINEWEB_EDU
+from sklearn.metrics import classification_report
+
+from curation.core.errors import ConfigError
+from curation.training import evaluation, judging
+from curation.training.judged import Labels, Probability, Regression
+from curation.training.judging import averages, by_class
+
+judge = partial(judging.judge, num_resamples=50)
+
+
+@pytest.fixture(scope="module")
+def published():
+    """A label and a score for each document that the card of FineWeb-Edu counts."""
+    cells = np.repeat(np.arange(36), FINEWEB_EDU.ravel())
+    return (cells // 6).astype(float), (cells % 6).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("accuracy", 0.71355),
+        ("macro_f1", 0.49598),
+        ("positive_f1_at_2", 0.7751),
+        ("macro_f1_at_2", 0.8364),
+        ("positive_f1_at_3", 0.6824),
+        ("negative_f1_at_3", 0.971),
+        ("macro_f1_at_3", 0.8267),
+        ("macro_f1_at_threshold", 0.8267),
+    ],
+)
+def test_figures_of_the_published_hold_out_are_those_of_its_card(published, name, value):
+    figures = Regression("edu", "label", threshold=3.0).figures(*published, 3.0)
+    assert round(figures[name], len(str(value)) - 2) == value
+
+
+def test_the_table_of_classes_is_that_of_the_card():
+    table = by_class(FINEWEB_EDU, "012345")
+    assert [[round(row[what], 2) for what in ("precision", "recall", "f1")] + [row["support"]] for row in table] == [
+        [0.75, 0.49, 0.59, 5694],
+        [0.78, 0.84, 0.81, 26512],
+        [0.57, 0.61, 0.59, 10322],
+        [0.56, 0.50, 0.53, 3407],
+        [0.58, 0.35, 0.44, 807],
+        [0.33, 0.01, 0.02, 125],
+    ]
+    assert {name: round(value, 2) for name, value in averages(FINEWEB_EDU)["macro"].items()} == {
+        "precision": 0.60,
+        "recall": 0.47,
+        "f1": 0.50,
+    }
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """Labels, scores that follow them, lengths that say nothing, and forty hosts."""
+    generator = np.random.default_rng(5)
+    labels = generator.integers(0, 6, 240).astype(float)
+    return labels, labels + generator.normal(0, 0.7, 240), generator.integers(50, 5000, 240), np.arange(240) // 6
+
+
+@pytest.fixture(scope="module")
+def judged(scored):
+    labels, scores, lengths, hosts = scored
+    return judge(Regression("edu", "label"), {"label": labels}, scores, lengths, hosts)
+
+
+def test_every_figure_has_an_interval_and_stands_beside_that_of_length_alone(judged):
+    for figure in judged["figures"].values():
+        assert figure["classifier"]["low"] <= figure["classifier"]["value"] <= figure["classifier"]["high"]
+        difference = figure["classifier"]["value"] - figure["length_alone"]["value"]
+        assert figure["difference"]["value"] == pytest.approx(difference)
+
+
+def test_a_score_that_follows_the_labels_is_clearly_better_than_length(judged):
+    assert judged["figures"]["spearman"]["difference"]["low"] > 0.5
+
+
+def test_the_classes_are_reported_as_scikit_learn_does(scored, judged):
+    labels, scores, *_ = scored
+    theirs = classification_report(evaluation.classes(labels), evaluation.classes(scores), output_dict=True)
+    for row in judged["classes"]:
+        expected = theirs[row["class"]]
+        assert [row["precision"], row["recall"], row["f1"]] == pytest.approx(
+            [expected["precision"], expected["recall"], expected["f1-score"]]
+        )
+    assert judged["averages"]["weighted"]["f1"] == pytest.approx(theirs["weighted avg"]["f1-score"])
+
+
+def test_a_threshold_that_is_not_given_is_the_best_and_called_chosen_here(scored, judged):
+    labels, scores, *_ = scored
+    assert judged["threshold_is"] == "chosen on these documents"
+    assert judged["threshold"] == evaluation.best_cut(labels >= 3, scores)
+
+
+def test_documents_without_label_or_score_are_left_out_and_counted(scored):
+    labels, scores, lengths, hosts = (np.array(values, float) for values in scored)
+    labels[:3], scores[2:7] = np.nan, np.nan
+    counted = judge(Regression("edu", "label"), {"label": labels}, scores, lengths, hosts.astype(int))
+    assert [counted[name] for name in ("num_documents", "num_without_label", "num_without_score")] == [233, 3, 4]
+
+
+def test_what_is_not_defined_is_none(scored):
+    labels, _, lengths, hosts = scored
+    constant = judge(Regression("edu", "label"), {"label": labels}, np.ones(240), lengths, hosts)
+    assert constant["figures"]["spearman"]["classifier"] == {"value": None, "low": None, "high": None}
+
+
+def test_a_probability_is_read_at_its_own_threshold(scored):
+    labels, scores, lengths, hosts = scored
+    spec = Probability("keep", (("label", 3.0),), threshold=0.018112)
+    found = judge(spec, {"label": labels}, scores / 100, lengths, hosts)
+    kept = scores / 100 >= 0.018112
+    assert found["confusion"] == evaluation.binary(labels >= 3, kept).tolist()
+    assert found["figures"]["kept_share_at_threshold"]["classifier"]["value"] == kept.mean()
+
+
+def test_length_alone_keeps_as_many_documents_as_a_probability(scored):
+    labels, scores, lengths, hosts = scored
+    spec = Probability("keep", (("label", 3.0),))
+    kept = judge(spec, {"label": labels}, scores, lengths, hosts)["figures"]["kept_share_at_threshold"]
+    assert kept["difference"]["value"] == pytest.approx(0, abs=0.02)
+
+
+def test_one_label_of_several_is_enough_to_keep():
+    spec = Probability("keep", (("edu", 3.0), ("quality", 3.0)))
+    columns = {"edu": np.array([3.0, 0, 0, np.nan]), "quality": np.array([np.nan, 3, 0, 0])}
+    assert np.array_equal(spec.truth(columns), [1, 1, 0, np.nan], equal_nan=True)
+
+
+def test_names_of_labels_are_judged_too(scored):
+    labels, _, lengths, hosts = scored
+    names = np.array(["law", "art", "sport"], object)
+    truth = names[labels.astype(int) % 3]
+    guess = np.where(np.arange(240) % 4 == 0, "music", truth).astype(object)
+    found = judge(Labels("topic", "topic"), {"topic": truth}, guess, lengths, hosts)
+    assert [row["class"] for row in found["classes"]] == ["art", "law", "music", "sport"]
+    assert found["figures"]["accuracy"]["classifier"]["value"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("labels", "hosts", "why"),
+    [
+        (np.full(9, np.nan), np.arange(9), "no document has both"),
+        (np.full(9, 1.0), np.arange(9), "none or all are of class 3"),
+        (np.arange(9.0), np.arange(9), "3 labels are outside 0 to 5"),
+        (np.arange(9.0) % 6, np.zeros(9, int), "from 1 hosts; intervals need 5"),
+    ],
+)
+def test_labels_that_cannot_judge_are_refused_with_the_reason(labels, hosts, why):
+    with pytest.raises(ConfigError, match=why):
+        judge(Regression("edu", "label"), {"label": labels}, np.arange(9.0), np.full(9, 100), hosts)
