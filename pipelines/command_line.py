@@ -12,6 +12,10 @@ from curation.core.errors import CurationError
 
 MISTAKE, STOPPED = 2, 75
 
+_ASKED_TO_STOP = (signal.SIGTERM, signal.SIGUSR1)
+for _number in _ASKED_TO_STOP:  # also while a script imports what it needs, which takes seconds
+    signal.signal(_number, lambda *_: sys.exit(STOPPED))
+
 OUT, ERR = (
     Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False) for stderr in (False, True)
 )
@@ -30,8 +34,9 @@ def parser(
 
 
 def end_with(main: Callable[[], int], stopped: str = "Stopped.") -> NoReturn:
-    """End with the exit code that `main` gives; a mistake is one message and 2, SIGTERM or Ctrl-C another and 75."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """End with the exit code that `main` gives; a mistake is one message and 2, Ctrl-C or a signal another and 75."""
+    for number in _ASKED_TO_STOP:
+        signal.signal(number, signal.default_int_handler)
     try:
         code = main()
     except CurationError as error:

@@ -4,7 +4,6 @@ python pipelines/run_ensemble.py [CONFIG.toml] [key=value …] [--plan] [--prune
 """
 
 import os
-import signal
 from pathlib import Path
 
 from command_line import OUT, end_with, parser
@@ -22,9 +21,8 @@ def main() -> int:
     options.add_argument("--plan", action="store_true", help="check everything that needs no worker, print it, stop")
     options.add_argument("--prune", action="store_true", help="delete outputs that no shard or classifier accounts for")
     arguments = options.parse_intermixed_args()
-    if arguments.config and "=" in arguments.config:
+    if arguments.config and "=" in arguments.config and not Path(arguments.config).is_file():
         arguments.config, arguments.overrides = None, [arguments.config, *arguments.overrides]
-    signal.signal(signal.SIGUSR1, signal.default_int_handler)
     if started := job.started(os.environ):
         OUT.print(started)
     plan = make_plan(spec.read(arguments.config or EMBEDDED, arguments.overrides))

@@ -64,6 +64,8 @@ def without_pyxis(slurm: SlurmSpec) -> list[str]:
 
 def submit(folder: str, files: dict[str, str]) -> str:
     """Write the files and submit the driver; gives the number of the job."""
+    if shutil.which("sbatch") is None:
+        raise ClusterError("sbatch: there is no Slurm here; run this on a login node, or look with --dry-run.")
     with explaining(folder, "written"):
         Path(folder).mkdir(parents=True)
         for name, text in files.items():
@@ -71,10 +73,6 @@ def submit(folder: str, files: dict[str, str]) -> str:
     command = ["sbatch", "--parsable", str(Path(folder, jobs.DRIVER))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except FileNotFoundError:
-        raise ClusterError(
-            "sbatch: there is no Slurm here; run this on a login node, or look with --dry-run."
-        ) from None
     except subprocess.CalledProcessError as error:
         raise ClusterError(f"{' '.join(command)}: {error.stderr.strip()}. Correct [cluster.slurm].") from None
     return done.stdout.strip().partition(";")[0]

@@ -73,9 +73,9 @@ def _prune(plan: Plan, console: Console) -> None:
 
 
 def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stopping: Stopping, *, prune: bool) -> int:
-    if stopping():
-        return _stopped(console, stopping)
     try:
+        if stopping():
+            return _stopped(console, stopping, is_manned=bool(client.nthreads()))
         plan = settle(plan, client, console, stopping)
         if stopping():
             return _stopped(console, stopping)
@@ -94,10 +94,12 @@ def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stop
         return INCOMPLETE
 
 
-def _stopped(console: Console, stopping: Stopping, num_done: int = 0) -> int:
-    if stopping.in_time and not num_done:  # would be requeued for ever
+def _stopped(console: Console, stopping: Stopping, *, num_done: int = 0, is_manned: bool = True) -> int:
+    if not is_manned:
+        console.print("No worker has come in all the time of this run.", highlight=False)
+    elif stopping.in_time and not num_done:  # would be requeued for ever
         console.print(
-            "This job ends before one shard is done. Ask for more time (cluster.slurm.time) or make shards smaller "
+            "This job ends before anything is done. Ask for more time (cluster.slurm.time) or make shards smaller "
             "(input.shard_bytes), then run it again.",
             highlight=False,
         )
@@ -133,7 +135,7 @@ class _Run:
             self.times.wall_s = time.monotonic() - start
             self.log.event("times", **self.times.report())
         if self.stopping():
-            return _stopped(self.console, self.stopping, self.num_done)
+            return _stopped(self.console, self.stopping, num_done=self.num_done)
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
         complete: list[ShardRecords] = []
         waiting: list[ShardRecords] = []
@@ -149,7 +151,7 @@ class _Run:
             except CalibrationError as error:
                 found.problems.append(str(error))
             if self.stopping():
-                return _stopped(self.console, self.stopping, self.num_done)
+                return _stopped(self.console, self.stopping, num_done=self.num_done)
         storage.sync_folders(self.plan.layout.root)
         summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, self.builds, len(waiting))
         summary.write(tiers)

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from curation.core.words import counted
 from curation.data import storage
 from curation.data.sidecar import read_columns
 from curation.execution.audit import ROW_STATES, Audit
 from curation.execution.plan import Plan, listed
 from curation.execution.tiering import Totals
-from curation.execution.times import Times, of_workers
+from curation.execution.times import Times
 from curation.stages.tier import UNSCORED
 
 _WORTH_SAYING = {
@@ -103,7 +104,7 @@ class Summary:
             rates = f"{documents / wall_s:,.1f} documents/s, {tokens / wall_s:,.0f} tokens/s"
             lines.append(f"scored now: {documents:,} documents in {wall_s:,.1f} s: {rates}")
             lines += self.times.lines()
-            lines += [f"{of_workers(count)}: {build}" for build, count in Counter(self.builds.values()).items()]
+            lines += [f"{counted(count, 'worker')}: {build}" for build, count in Counter(self.builds.values()).items()]
         else:
             lines.append("scored now: nothing, all scores were there")
         return [*lines, *(f"{name}: {_told(counts)}" for name, counts in self.audit.scores.items())]

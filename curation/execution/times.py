@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from curation.core.words import counted
+
 ADVICE = {
     "forward": "the models' own work. More or faster workers would help; see precision",
     "tokenise": "tokenising. Install the fast extra, or give each worker more cores (scoring.compute_threads)",
@@ -53,7 +55,7 @@ class Times:
         """The times for people, with a verdict."""
         if shares := self.shares:
             told = (f"{share:.1%} {what}" for what, share in shares.items() if share >= _WORTH_SAYING)
-            yield f"time of {of_workers(len(self._spent))}: {', '.join(told)}"
+            yield f"time of {counted(len(self._spent), 'worker')}: {', '.join(told)}"
             most = next(iter(shares))
             yield f"bound by {ADVICE.get(most, most)}."
 
@@ -61,11 +63,6 @@ class Times:
         """The same as JSON values."""
         workers = {worker: _rounded(spent) for worker, spent in self.by_worker.items()}
         return {"wall_s": round(self.wall_s, 3), "shares": _rounded(self.shares), "workers": workers}
-
-
-def of_workers(count: int) -> str:
-    """So many workers, in words."""
-    return f"{count:,} worker{'s' * (count > 1)}"
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

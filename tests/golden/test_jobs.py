@@ -130,6 +130,16 @@ def test_a_container_that_would_not_see_the_output_is_a_mistake():
     ]
 
 
+def test_a_path_with_its_protocol_is_one_that_a_container_must_see():
+    (mistake,) = mistakes("output=file:///shared/run", "cluster.slurm.container=a.sqsh")[:1]
+    assert mistake == "cluster.slurm.mounts: the container would not see /shared/run; mount its folder."
+
+
+def test_a_job_that_could_not_come_back_is_a_mistake():
+    (mistake,) = mistakes("output=/shared/run", "cluster.slurm.directives=['--no-requeue']")
+    assert mistake.startswith("cluster.slurm.directives: with --no-requeue a run ends for good")
+
+
 def test_paths_of_a_container_are_absolute():
     found = mistakes("output=runs/x", "input.path=~/in", "tokens.count_tokenizer=t", "cluster.slurm.container=a.sqsh")
     assert [each.partition(" lies elsewhere in a container")[0] for each in found] == [

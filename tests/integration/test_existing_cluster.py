@@ -4,15 +4,18 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from distributed import LocalCluster
 from run_files import command, contents, documents, execute, wait_until, write_jsonl
 
 from curation.core.errors import ClusterError
+from curation.execution import run
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.cluster.worker import PRELOAD
+from curation.execution.walltime import ENDS
 from curation.inference.replica import ScoringSpec
 
 
@@ -118,3 +121,21 @@ def test_a_worker_that_is_told_twice_to_leave_and_loses_its_scheduler_leaves_onc
         for process in (worker, scheduler):
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "code", "said"),
+    [(0, 75, "No worker has come in all the time of this run."), (1, 1, "This job ends before anything is done.")],
+)
+def test_a_job_that_ends_first_goes_on_where_that_can_help(tables, monkeypatch, num_workers, code, said):
+    with LocalCluster(n_workers=num_workers, threads_per_worker=1, dashboard_address=":0") as cluster:
+        monkeypatch.setenv(ENDS, str(time.time() + 7))  # two seconds, as the last five are for the end
+        monkeypatch.setattr(run, "settle", until_over)
+        done = execute(tables | {"cluster": {"kind": "existing", "address": cluster.scheduler_address}})
+    assert (done.code, said in done.text) == (code, True), done.text
+
+
+def until_over(plan, _client, _console, stopping):
+    """Measuring before the first shard, which takes all the time there is."""
+    wait_until(stopping)
+    return plan

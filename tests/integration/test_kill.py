@@ -75,7 +75,7 @@ def finish(process):
     return process.returncode, text
 
 
-@pytest.mark.parametrize("below", ["rows", "tierings", pytest.param("documents", marks=pytest.mark.long)])
+@pytest.mark.parametrize("below", ["rows", "tierings", "documents"])
 def test_a_run_killed_at_random_moments_ends_with_the_bytes_of_an_undisturbed_one(large, undisturbed, tmp_path, below):
     run = tmp_path / "run"
     process = start(large, tmp_path)
@@ -102,7 +102,7 @@ def test_a_killed_worker_costs_nothing_but_time(large, undisturbed, tmp_path):
     assert (code, contents(run)) == (0, undisturbed), text
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_run_between_shards_and_the_same_command_goes_on(large, undisturbed, tmp_path, number):
     run = tmp_path / "run"
     process = start(large, tmp_path)

@@ -25,7 +25,7 @@ def held(client):
     )
 
 
-@pytest.fixture(scope="module", params=[500, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.fixture(scope="module", params=[2_000, pytest.param(100_000, marks=pytest.mark.long)])
 def many(request, tmp_path_factory, models, client):
     """A run of three shards, then one of very many; what the scheduler held after each."""
 

@@ -1,10 +1,13 @@
 """curation.execution.cluster: which cluster a config means, and what is wrong with it before anything starts."""
 
+import logging
+
 import pytest
+from distributed.comm import CommClosedError
 from doubles import nvml
 
 from curation.core.errors import ClusterError
-from curation.execution.cluster import spec
+from curation.execution.cluster import spec, worker
 from curation.execution.cluster.roll import Roll
 from curation.execution.cluster.slurm import SlurmSpec, seconds
 from curation.execution.cluster.spec import ClusterSpec
@@ -221,3 +224,17 @@ def test_workers_that_all_hang_are_an_error():
     workers = Workers("GPU-a", "GPU-b", hung=["tcp://w:0", "tcp://w:1"])
     with pytest.raises(ClusterError, match="None of 2 workers answers within 20 s"):
         Roll(workers, "cuda").call()
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "is_news"),
+    [
+        (CommClosedError("gone"), "a connection broke", False),
+        (None, "Compute Failed\nKey: a", False),
+        (OSError(28, "No space left on device"), "a preload failed", True),
+        (None, "Worker process died unexpectedly", True),
+    ],
+)
+def test_a_worker_logs_what_nobody_else_tells(error, message, is_news):
+    exc_info = error and (type(error), error, None)
+    assert worker._is_news(logging.LogRecord("distributed", logging.ERROR, "", 0, message, (), exc_info)) is is_news

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from curation.core.words import counted
 from curation.execution.doctor import files, network, resources, software
 from curation.execution.doctor.between import Exchange, Rereading
 from curation.execution.doctor.facts import Facts, Gpu, Interface, Space, Torch
-from curation.execution.doctor.findings import Finding, counted, named
+from curation.execution.doctor.findings import Finding, named
 
 LOOPBACK = Interface("lo", ("127.0.0.1", "::1"), is_up=True, megabits=0)
 ETHERNET = Interface("eth0", ("10.0.0.1",), is_up=True, megabits=1000)

@@ -85,6 +85,10 @@ class Submission:
             found.append(
                 f"output: {self.spec.output} is not on a disk; name a shared folder for scripts and logs by --folder."
             )
+        if "--no-requeue" in self.slurm.directives:
+            found.append(
+                "cluster.slurm.directives: with --no-requeue a run ends for good when its time is over; leave it out."
+            )
         if "\n" in self.folder:
             found.append(f"output: {self.folder!r} holds a line break, which would end the line of the script.")
         return [*found, *(_unseen(self) if self.slurm.container else ())]
@@ -118,6 +122,7 @@ def _unseen(job: Submission) -> Iterator[str]:
     named += [("tiering.thresholds", spec.tiering.thresholds), *spec.paths_of_workers().items()]
     seen = set()
     for key, path in named:
+        path = path.removeprefix("file://")  # noqa: PLW2901 - what is left of it is looked at
         if not path or "://" in path or path.startswith(("embedded:", "package:")) or path in seen:
             continue
         seen.add(path)
@@ -182,7 +187,9 @@ def _driver(job: Submission, *, array: bool) -> Iterator[str]:
     yield "    sleep 1"
     yield "done"
     yield "# 75: stopped, and the same command goes on from there."
-    yield 'if [ "$code" = 75 ]; then scontrol requeue "$SLURM_JOB_ID" || true; fi'
+    yield 'if [ "$code" = 75 ]; then'
+    yield '    scontrol requeue "$SLURM_JOB_ID" || echo "This job cannot be requeued: submit it again to go on."'
+    yield "fi"
     yield 'exit "$code"'
 
 

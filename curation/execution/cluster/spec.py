@@ -10,6 +10,7 @@ from typing import Literal
 import psutil
 
 from curation.core.errors import ConfigError
+from curation.core.words import counted
 from curation.execution.cluster.gpus import gpus, why_no_cuda
 from curation.execution.cluster.slurm import SlurmSpec
 from curation.execution.cluster.worker import cores
@@ -128,7 +129,7 @@ class ClusterSpec:
         if why:
             return replace(self, kind="cpu"), f"auto: {why}"
         num_gpus = len(gpus())
-        reason = f"auto: NVML reports {num_gpus} GPU{'s' * (num_gpus > 1)}"
+        reason = f"auto: NVML reports {counted(num_gpus, 'GPU')}"
         return replace(self, kind="cuda", workers=min(self.workers, num_gpus)), reason
 
     def device(self, asked: str) -> str:
@@ -182,15 +183,14 @@ class ClusterSpec:
             return f"existing, {spec.address or spec.scheduler_file}, scoring on {spec.device(scoring.device)}"
         if spec.kind == "slurm":
             at_least = f"{spec.min_workers} to " if spec.min_workers else ""
-            jobs = f"{at_least}{spec.num_jobs} job{'s' * (spec.num_jobs > 1)} of one worker"
+            jobs = f"{at_least}{counted(spec.num_jobs, 'job')} of one worker"
             return f"slurm, {jobs}, scoring on {spec.device(scoring.device)}"
         if spec.kind == "cpu":
-            num_workers = spec.num_workers(scoring.compute_threads)
-            return f"cpu, {num_workers} worker{'s' * (num_workers > 1)}{because}"
+            return f"cpu, {counted(spec.num_workers(scoring.compute_threads), 'worker')}{because}"
         mine = gpus()[: spec.workers or None]
         total, rmm = min((gpu.memory_bytes for gpu in mine), default=0) / 2**30, spec.rmm_bytes / 2**30
         memory = f"RMM has {rmm:.1f} of its {total:.1f} GiB, torch what is left"
-        return f"cuda, {len(mine)} worker{'s' * (len(mine) > 1)}{because}, each with a GPU; {memory}"
+        return f"cuda, {counted(len(mine), 'worker')}{because}, each with a GPU; {memory}"
 
 
 def _interfaces() -> list[str]:

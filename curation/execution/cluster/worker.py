@@ -105,12 +105,15 @@ async def _leave(worker: "Worker") -> None:
     reason = "it was asked to leave, or its job ends"
     try:
         await worker.close_gracefully(reason=reason)
-    except OSError:  # the scheduler has gone, and nobody takes anything back
+    except Exception:  # noqa: BLE001 - the scheduler has gone, or fails itself: nobody takes anything back
         await worker.close(reason=reason)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return record.exc_info is None and not record.getMessage().startswith("Compute Failed")
+    from distributed.comm import CommClosedError
+
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, CommClosedError) or record.getMessage().startswith("Compute Failed"))
 
 
 if __name__ == "__main__":  # for shells: eval "$(python -m curation.execution.cluster.worker COMPUTE_THREADS)"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from curation.core.errors import ConfigError, CurationError
+from curation.core.words import counted
 from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.execution import checks
@@ -18,7 +19,7 @@ from curation.execution.cluster.connect import connect
 from curation.execution.doctor import facts, files, network, resources, rounds, software
 from curation.execution.doctor.asking import Ask, Failed, Patience, ask, within
 from curation.execution.doctor.facts import Facts
-from curation.execution.doctor.findings import Check, Finding, Workers, by_host, change, counted, note, ok, on_nodes
+from curation.execution.doctor.findings import Check, Finding, Workers, by_host, change, note, ok, on_nodes
 from curation.execution.doctor.trial import tried
 from curation.execution.plan import Plan, make_plan
 from curation.execution.spec import RunSpec

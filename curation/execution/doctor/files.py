@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from curation.core.errors import CurationError
+from curation.core.words import counted
 from curation.data import storage
 from curation.execution.doctor.between import SHARE_IT, Exchange, Rereading
 from curation.execution.doctor.facts import Facts
@@ -11,7 +12,6 @@ from curation.execution.doctor.findings import (
     Finding,
     Workers,
     change,
-    counted,
     grouped,
     named,
     nodes_of,

@@ -54,11 +54,6 @@ def named(names: Iterable[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def counted(number: int, noun: str) -> str:
-    """Some of a thing: "1 worker", "2 workers"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def grouped(found: Mapping[Key, Value]) -> dict[Value, list[Key]]:
     """Value → the keys that have it."""
     groups: dict[Value, list[Key]] = defaultdict(list)

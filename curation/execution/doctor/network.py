@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from curation.core.words import counted
 from curation.execution.doctor.facts import Facts, Interface, host_and_port, is_loopback
 from curation.execution.doctor.findings import (
     Finding,
     Workers,
     by_host,
     change,
-    counted,
     grouped,
     named,
     nodes_of,

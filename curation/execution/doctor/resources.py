@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from curation.core.words import counted
 from curation.execution.doctor.facts import Facts
-from curation.execution.doctor.findings import Finding, Workers, by_host, change, counted, named, note, ok
+from curation.execution.doctor.findings import Finding, Workers, by_host, change, named, note, ok
 
 _FILES_A_WORKER, _FILES_A_SCHEDULER = 10, 200  # connections of the scheduler; its log, sockets and libraries
 _FILES_OF_A_WORKER = 512

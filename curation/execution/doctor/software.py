@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from curation.core.words import counted
 from curation.execution.doctor.facts import Facts, Gpu, Torch
 from curation.execution.doctor.findings import (
     Finding,
     Workers,
     by_host,
     change,
-    counted,
     grouped,
     named,
     note,
