@@ -44,7 +44,8 @@ _POSITIONS_AFTER_PADDING = {
 class Encoder(Classifier):
     """A transformers encoder with a classification head.
 
-    `model` is what `source.resolve` takes: a checkpoint (config.json, safetensors, tokenizer) or a head directory.
+    `model` is what `source.resolve` takes: a checkpoint (config.json, safetensors, tokenizer), beside which a card.json
+    only tells people what it is, or a head directory.
     A head with one output gives it raw as the float32 column `name`. A head with labels gives the best label (`name`,
     str) and its softmax probability (``name_probability``), or, with `label`, that label's probability alone (`name`).
 
@@ -143,10 +144,11 @@ class Encoder(Classifier):
 
     def _files(self) -> "_Files":
         directory = resolve(self.model, self.revision, self.bundles)
-        return _Files(directory, read_card(directory, self.bundles) if (directory / CARD).is_file() else None)
+        is_head = (directory / CARD).is_file() and not (directory / "config.json").is_file()
+        return _Files(directory, read_card(directory, self.bundles) if is_head else None)
 
     def _max_tokens(self, files: "_Files") -> int:
-        able = _able(files.trunk)
+        able = most_tokens(files.trunk)
         wanted = self.max_tokens or (files.card.max_tokens if files.card else able)
         if wanted > able:
             raise ModelError(f"{self.name}: max_tokens is {wanted}; the model in {files.trunk} reads at most {able}.")
@@ -223,8 +225,8 @@ def _load_trunk(directory: Path, precision: Precision, device: str, first_only: 
     return trunk.load_trunk(directory, device, precision, first_only=first_only)
 
 
-def _able(trunk: Path) -> int:
-    """The most tokens that a model can read."""
+def most_tokens(trunk: Path) -> int:
+    """The most tokens that a model can read, special tokens included."""
     config = model_config(trunk)
     positions = config.get("max_position_embeddings") or config.get("n_positions")
     if positions is not None and config["model_type"] in _POSITIONS_AFTER_PADDING:

@@ -111,7 +111,7 @@ def test_an_unknown_kind_of_recipe_is_answered_with_those_there_are(folder, tmp_
     (tmp_path / "config.json").write_text(json.dumps({"name": "x", "recipe": {"kind": "forest"}}), encoding="utf-8")
     done = train(folder, tmp_path / "config.json", tmp_path / "head")
     assert done.returncode == 2
-    assert "the kinds are encoder, fasttext" in done.stderr
+    assert "the kinds are encoder, finetune, fasttext" in done.stderr
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ import pytest
 from curation.training.encoder import HeadLearner
 from curation.training.heads import Ridge
 from curation.training.recipe import Choice
-from curation.training.selection import Folding, choose, out_of_fold
+from curation.training.selection import Folding, choose, judge
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_out_of_fold_scores_of_noise_have_no_skill():
     features = generator.normal(size=(100, 80)).astype(np.float32)
     labels = generator.normal(size=100).astype(np.float32)
     learner = HeadLearner(Ridge(l2=(1e-3,)), features, labels)
-    scores, _ = out_of_fold(learner, folding(100))
+    scores = judge(learner, folding(100)).scores
     inside = learner.scores(learner.fit(np.arange(100), Choice({"l2": 1e-3}, 1, 0.0)), np.arange(100))
     assert np.corrcoef(labels, inside)[0, 1] > 0.8
     assert abs(np.corrcoef(labels, scores)[0, 1]) < 0.3
@@ -40,7 +40,7 @@ def test_out_of_fold_scores_of_noise_have_no_skill():
 def test_a_choice_inside_a_fold_never_sees_the_held_out_documents(noisy):
     features, labels = noisy
     learner, split = HeadLearner(Ridge(), features, labels), folding(120)
-    _, choices = out_of_fold(learner, split)
+    choices = judge(learner, split).choices
     train, held_out = next(split.split(labels, np.arange(120)))
     learner.features = features.copy()
     learner.features[held_out] = np.nan
