@@ -100,7 +100,7 @@ class EncoderRecipe(Recipe):
             "trunk_sha256": sha256(resolve(self.trunk) / "model.safetensors"),
             "pooling": self.pooling,
             "max_tokens": self.max_tokens,
-            "score": {"unit": f"{self.label}, as annotated", "scale": list(self.scale)},
+            "score": {"unit": f"{self.label}, as annotated", "scale": scales.plain(self.scale)},
         }
 
     def classifier(self, name: str, directory: Path) -> Encoder:

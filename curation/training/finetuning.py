@@ -28,8 +28,8 @@ class FinetuneRecipe(Recipe):
     """A sequence classifier of which every weight is trained: for the mean squared error of a score, or for classes.
 
     `task` says which: with "regression" the column `label` holds numbers on `scale`, with "labels" the names of
-    classes. The learning rate falls linearly to zero; the model that does best on held-out documents, looked at after
-    each epoch or every `checkpoint_steps`, is kept: by macro F1 of classes, which scores on the scale are rounded to.
+    classes. The learning rate falls linearly to zero. The model is looked at after each epoch, or every
+    `checkpoint_steps`, and the best one on held-out documents is kept: by mean squared error, or macro F1 of classes.
 
     `batch_size` documents make one step; `accumulation` says in how many parts they pass the device, whose memory
     bounds a part. `class_weights` "balanced" lets a rare class weigh as much as a common one. It computes in bfloat16
@@ -85,7 +85,7 @@ class FinetuneRecipe(Recipe):
     def summary(self) -> str:
         """The trunk, what it reads, and what it says."""
         what = "class" if self.task == "labels" else "score"
-        return f"a {what} by all of `{self.trunk}`, fine-tuned, which reads the first {self.max_tokens} tokens"
+        return f"all of `{self.trunk}` fine-tuned to give a {what}; it reads the first {self.max_tokens} tokens"
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -121,7 +121,7 @@ class FinetuneRecipe(Recipe):
 
     def card(self, output: Path) -> Mapping[str, Any]:  # noqa: ARG002 - everything lies in the directory itself
         """Where it comes from, and what its outputs mean."""
-        regression = {"unit": f"{self.label}, as annotated", "scale": list(self.scale)}
+        regression = {"unit": f"{self.label}, as annotated", "scale": scales.plain(self.scale)}
         classes = {"unit": f"probability of the most probable {self.label}", "scale": [0, 1]}
         return {
             "trunk": self.trunk,

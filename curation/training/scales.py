@@ -31,6 +31,11 @@ def cuts(scale: Scale) -> tuple[float, ...]:
     return _CUTS if scale == ADDITIVE else ()
 
 
+def plain(scale: Scale) -> list[float]:
+    """The scale as a card prints it."""
+    return [int(each) if float(each).is_integer() else each for each in scale]
+
+
 def mistakes(scale: Scale) -> list[str]:
     """What is wrong with a scale."""
     return [] if scale[0] < scale[1] else [f"recipe.scale: {list(scale)} is not [lowest, highest]."]

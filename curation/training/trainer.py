@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from curation.classifiers.source import resolve
+from curation.core.errors import ModelError
 from curation.inference.batches import Framed
 from curation.inference.tokens import VOCABULARIES, Tokenizer
 from curation.inference.trunk import quiet
@@ -68,7 +69,10 @@ def finetune(
     checkpoint = last_checkpoint(folder)
     if checkpoint is not None:
         say(f"Goes on from {checkpoint.name} in {folder}.")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    with quiet():
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if trainer.state.best_global_step is None:
+        raise ModelError("Fine-tuning: the loss on held-out documents was never finite. Lower recipe.learning_rate.")
     found = folder / "found"
     shutil.rmtree(found, ignore_errors=True)
     with quiet():
@@ -189,10 +193,12 @@ class _Loss:
 
 
 def _merit(prediction: EvalPrediction) -> dict[str, float]:
-    """Macro F1 of classes; of scores, of the classes that they are rounded to."""
+    """Macro F1 of classes; of scores minus the mean squared error, which rounding to classes would blur."""
     logits_BC: NDArray[np.float32] = np.asarray(prediction.predictions)
-    found = logits_BC[:, 0] if logits_BC.shape[1] == 1 else logits_BC.argmax(axis=1)
-    return {"merit": macro_f1_of_classes(np.asarray(prediction.label_ids), found)}
+    labels_B = np.asarray(prediction.label_ids)
+    if logits_BC.shape[1] > 1:
+        return {"merit": macro_f1_of_classes(labels_B, logits_BC.argmax(axis=1))}
+    return {"merit": -float(np.square(labels_B - logits_BC[:, 0]).mean())}
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
@@ -205,8 +211,8 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
         """After each look at the held-out documents."""
         metrics = given["metrics"]
         self._say(
-            f"Step {state.global_step} of {state.max_steps}: loss {metrics['eval_loss']:.4f}, "
-            f"macro F1 {metrics['eval_merit']:.4f} on held-out documents."
+            f"Step {state.global_step} of {state.max_steps}: on held-out documents loss {metrics['eval_loss']:.4f}, "
+            f"merit {metrics['eval_merit']:.4f}."
         )
 
 
