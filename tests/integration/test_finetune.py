@@ -1,4 +1,4 @@
-"""Fine-tuning from recipe files, on a tiny XLM-R: the directory serves a run, and a kill costs one checkpoint at most."""
+"""Fine-tuning from recipe files, on a tiny XLM-R: the directory serves a run, a kill costs one checkpoint at most."""
 
 import json
 import os
