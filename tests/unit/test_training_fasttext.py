@@ -60,3 +60,22 @@ def test_a_label_that_training_never_saw_has_probability_zero(learner):
 def test_wrong_settings_are_all_named():
     recipe = FastTextRecipe(keep=(), learning_rate=(), dim=0, num_buckets=10, char_ngrams=(5, 3), quantised=True)
     assert len(recipe.mistakes()) == 5
+
+
+def test_autotune_searches_by_itself_and_says_what_it_found(annotations, tmp_path):
+    recipe = FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1)
+    learner = recipe.learners(annotations, tmp_path, print)["fasttext"]
+    model, choice = learner.best(np.arange(30), np.arange(30, 40))
+    assert set(choice.setting) == {"learning_rate", "num_epochs", "dim", "ngrams"}
+    assert choice.merit == learner.merit(learner.targets[30:], learner.scores(model, np.arange(30, 40)))
+
+
+def test_a_model_is_whole_unless_it_is_to_be_quantised(annotations, tmp_path):
+    learner = FastTextRecipe(keep=(("quality", 3.0),), dim=4, num_buckets=10).learners(annotations, tmp_path, print)
+    learner["fasttext"].save(learner["fasttext"].fit(np.arange(40), CHOICE), tmp_path)
+    assert (tmp_path / "model.bin").is_file()
+
+
+def test_autotune_and_settings_to_choose_from_exclude_each_other():
+    recipe = FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1, num_epochs=(5, 10))
+    assert len(recipe.mistakes()) == 1
