@@ -1,8 +1,9 @@
-"""Head directories: a linear head of this project beside the card that names its trunk.
+"""Head directories: a head of this project beside the card that names its trunk.
 
 ``card.json`` says format 1, kind "encoder", name, trunk, trunk_sha256 (of the trunk's model.safetensors), pooling
-("mean" or "cls") and max_tokens; ``head.safetensors`` holds weight [1, D] and bias [1]. The trunk is a path relative to
-the card, ``package:DISTRIBUTION``, or a hub id with trunk_revision.
+("mean" or "cls") and max_tokens; ``head.safetensors`` holds weight [1, D] and bias [1], and, where a dense layer and a
+tanh come before them, its dense_weight [D, D] and dense_bias [D]. The trunk is a path relative to the card,
+``package:DISTRIBUTION``, or a hub id with trunk_revision.
 """
 
 from dataclasses import dataclass

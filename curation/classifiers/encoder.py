@@ -46,7 +46,8 @@ class Encoder(Classifier):
     """A transformers encoder with a classification head.
 
     `model` is what `source.resolve` takes: a checkpoint (config.json, safetensors, tokenizer), also a wrapped one as
-    `curation.inference.weights` describes them, or a head directory.
+    `curation.inference.weights` describes them, beside which a card.json only tells people what it is; or a head
+    directory.
     A head with one output gives it raw as the float32 column `name`. A head with labels gives the best label (`name`,
     str) and its softmax probability (``name_probability``), or, with `label`, that label's probability alone (`name`).
 
@@ -146,12 +147,12 @@ class Encoder(Classifier):
 
     def _files(self) -> "_Files":
         directory = resolve(self.model, self.revision, self.bundles)
-        return _Files(directory, read_card(directory, self.bundles) if (directory / CARD).is_file() else None)
+        is_head = (directory / CARD).is_file() and not (directory / "config.json").is_file()
+        return _Files(directory, read_card(directory, self.bundles) if is_head else None)
 
     def _max_tokens(self, files: "_Files") -> int:
         positions = _positions(files.trunk)
-        known = [number for number in (positions, max_length(files.trunk)) if number is not None and number > 0]
-        wanted = self.max_tokens or (files.card.max_tokens if files.card else min(known, default=_UNKNOWN_MAX_TOKENS))
+        wanted = self.max_tokens or (files.card.max_tokens if files.card else most_tokens(files.trunk))
         if positions is not None and wanted > positions:
             raise ModelError(
                 f"{self.name}: max_tokens is {wanted}; the model in {files.trunk} reads at most {positions}."
@@ -230,6 +231,12 @@ def _load_trunk(directory: Path, precision: Precision, device: str, first_only: 
     from curation.inference import trunk
 
     return trunk.load_trunk(directory, device, precision, first_only=first_only)
+
+
+def most_tokens(trunk: Path) -> int:
+    """The most tokens that a model reads unless more are asked for, special tokens included."""
+    known = [number for number in (_positions(trunk), max_length(trunk)) if number is not None and number > 0]
+    return min(known, default=_UNKNOWN_MAX_TOKENS)
 
 
 def _positions(trunk: Path) -> int | None:

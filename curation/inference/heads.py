@@ -31,15 +31,18 @@ class Head(Protocol):
 
 
 class LinearHead:
-    """A pooling and a linear layer with one output."""
+    """A pooling, a dense layer with tanh where there is one, and a linear layer with one output."""
 
-    def __init__(self, how: str, weight_CD: Tensor, bias_C: Tensor) -> None:
+    def __init__(self, how: str, weight_CD: Tensor, bias_C: Tensor, dense: tuple[Tensor, Tensor] | None = None) -> None:
         self.reads_first = how == "cls"
-        self._how, self._weight_CD, self._bias_C = how, weight_CD, bias_C
+        self._how, self._weight_CD, self._bias_C, self._dense = how, weight_CD, bias_C, dense
 
     def __call__(self, states: States) -> Tensor:
         """outputs_BC, in float32."""
-        return torch.nn.functional.linear(states.pooled(self._how).float(), self._weight_CD, self._bias_C)
+        pooled_BD = states.pooled(self._how).float()
+        if self._dense is not None:
+            pooled_BD = torch.tanh(torch.nn.functional.linear(pooled_BD, *self._dense))
+        return torch.nn.functional.linear(pooled_BD, self._weight_CD, self._bias_C)
 
 
 class ModelHead:
@@ -71,7 +74,10 @@ class ModelHead:
 
 
 def load_linear_head(directory: Path, how: str, width: int, device: str) -> LinearHead:
-    """The head in ``head.safetensors``: "weight" [1, `width`] and "bias" [1] in float32. Raises ModelError."""
+    """The head in ``head.safetensors``, in float32. Raises ModelError.
+
+    It holds "weight" [1, `width`] and "bias" [1], and may hold "dense_weight" [`width`, `width`] and "dense_bias".
+    """
     path = directory / "head.safetensors"
     try:
         tensors = load_file(path, device=device)
@@ -83,7 +89,13 @@ def load_linear_head(directory: Path, how: str, width: int, device: str) -> Line
             f"{path}: weight is {list(weight_CD.shape)} and bias {list(bias_C.shape)}; "
             f"on this trunk [1, {width}] and [1] are right."
         )
-    return LinearHead(how, weight_CD.float(), bias_C.float())
+    dense = [tensors[name].float() for name in ("dense_weight", "dense_bias") if name in tensors]
+    if dense and [list(each.shape) for each in dense] != [[width, width], [width]]:
+        raise ModelError(
+            f"{path}: the dense layer's tensors are {[list(each.shape) for each in dense]}; on this trunk "
+            f"dense_weight [{width}, {width}] and dense_bias [{width}] are right."
+        )
+    return LinearHead(how, weight_CD.float(), bias_C.float(), (dense[0], dense[1]) if dense else None)
 
 
 def load_wrapped_head(directory: Path, device: str) -> LinearHead:

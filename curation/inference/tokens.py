@@ -28,7 +28,7 @@ _IDLE_KEYS = {
     "processor_class", "special_tokens_map_file", "stride", "tokenizer_file", "transformers_version",
     "truncation", "truncation_strategy", "vocab_file",
 }  # fmt: skip
-_VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spm.model", "spiece.model",
+VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spm.model", "spiece.model",
                  "tokenizer.model")  # fmt: skip
 
 # What a tokenizer is compared with transformers on when it is loaded; long enough to be truncated.
@@ -189,7 +189,7 @@ def tokenizer_fingerprint(directory: Path) -> str:
     """64 hexadecimal digits over all that can change an id; names, paths, versions and length limits are left out."""
     if (file := directory / "tokenizer.json").is_file():
         vocabulary = _tokenizer_json_fingerprint(file)
-    elif names := [name for name in _VOCABULARIES if (directory / name).is_file()]:
+    elif names := [name for name in VOCABULARIES if (directory / name).is_file()]:
         vocabulary = {name: sha256(directory / name) for name in names}
     else:
         raise ModelError(f"{directory}: has no tokenizer.json and no vocabulary that is known.")

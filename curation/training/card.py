@@ -1,10 +1,10 @@
-"""Writes a classifier directory: model files, card.json, canary.json, README.md; all of it or nothing."""
+"""Writes a classifier directory: model, card.json, canary.json, recipe.toml, README.md; all of it or nothing."""
 
 import json
 import os
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,42 +34,48 @@ This is {summary}. Score: {score[unit]}; scale {score[scale]}, given raw. Licenc
 ## Data
 
 {data[about]} {data[num_documents]} documents from {data[num_hosts]} hosts, {data[num_duplicates_dropped]} exact
-duplicates dropped; mean target {data[target_mean]}. Fingerprint `{data[fingerprint]}`.
+duplicates dropped, {data[num_unlabelled]} without a label left out{mean}. Fingerprint `{data[fingerprint]}`.
 
 ## Recipe
 
-Packaged: {recipe[packaged]}, {recipe[chosen]}. What it was chosen from stands in `card.json`. Every way to train
-was judged out of fold; the best was fitted on all documents, with the settings that cross-validation over all of them
-chose.
+Packaged: {recipe[packaged]}, {recipe[chosen]}. `recipe.toml` is the config that made it. {judging}
 
 ## Metrics
 
-Out of fold: {recipe[num_folds]} folds, no host on both sides, settings chosen inside each fold. In brackets 95 %
-bootstrap intervals, drawing hosts. Where there are several ways to train, the packaged one was picked by its
-`{headline}` here, which flatters it a little; and what the recipe fixes may have been found on the same documents.
+On {data[num_judged]} documents of hosts that the model which scored them never saw. In brackets 95 % bootstrap
+intervals, drawing hosts. Where there are several ways to train, the packaged one was picked by its `{headline}` here,
+which flatters it a little; and what the recipe fixes may have been found on the same documents.
 
 {table}
 
 {metric_notes}
 
-## Limits
+{thresholds}## Limits
 
 {limits}
 """
 
 
-def write(output: Path, recipe: Recipe, files: Mapping[str, bytes], card: Mapping[str, Any]) -> None:
-    """Write a classifier directory, in place of one that is there.
+def write(
+    output: Path, recipe: Recipe, config: Mapping[str, Any], save: Callable[[Path], None], card: Mapping[str, Any]
+) -> None:
+    """Write a classifier directory, in place of one that is there; `save` writes the model's files into a folder.
 
     The canary's scores are what the written files score when they are loaded as any classifier is.
     """
     scratch = output.with_name(f".{output.name}.{os.getpid()}.scratch")
     shutil.rmtree(scratch, ignore_errors=True)
-    texts = {"card.json": json.dumps(card, indent=1, ensure_ascii=False) + "\n", "README.md": readme(recipe, card)}
-    for name, content in {**files, **{name: text.encode() for name, text in texts.items()}}.items():
-        write_bytes(str(scratch / name), content)
+    scratch.mkdir(parents=True)
+    save(scratch)
+    texts = {
+        "card.json": json.dumps(card, indent=1, ensure_ascii=False) + "\n",
+        "README.md": readme(recipe, card),
+        "recipe.toml": toml(config),
+    }
+    for name, text in texts.items():
+        write_bytes(str(scratch / name), text.encode())
     classifier = recipe.classifier(card["name"], scratch)
-    scores = classifier.load("cpu")(CANARY_TEXTS)[card["name"]]
+    scores = classifier.load("cpu")(CANARY_TEXTS)[classifier.score_column]
     write_canary(scratch, Canary(CANARY_TEXTS, tuple(map(float, scores)), TOLERANCE), classifier.reading)
     former = scratch.with_suffix(".former")
     if output.exists():
@@ -78,12 +84,53 @@ def write(output: Path, recipe: Recipe, files: Mapping[str, bytes], card: Mappin
     shutil.rmtree(former, ignore_errors=True)
 
 
+def judging(num_folds: int, hold_out: float) -> str:
+    """How models are judged and what the packaged one learns from, in two sentences."""
+    share = f"{100 * hold_out:g} %"
+    if not num_folds:
+        return (
+            f"{share} of the documents, of hosts of their own, are held out: they choose the epoch, which flatters the "
+            "figures, and they judge. The packaged model is the one that they judge."
+        )
+    if hold_out:
+        return (
+            f"Every way to train is judged on {num_folds} folds; in each, and for the packaged model among all "
+            f"documents, {share} are held out and choose the epoch. No host is on two sides."
+        )
+    return (
+        f"Every way to train is judged on {num_folds} folds, no host on both sides, settings chosen inside each. The "
+        "best is fitted on all documents, with the settings that cross-validation over all of them chooses."
+    )
+
+
+def toml(tables: Mapping[str, Any]) -> str:
+    """Settings as a TOML file: what `curation.config.load` reads back."""
+    plain = {name: value for name, value in tables.items() if value is not None}
+    nested = {name: value for name, value in plain.items() if isinstance(value, Mapping)}
+    lines = [f"{name} = {_toml_value(value)}" for name, value in plain.items() if name not in nested]
+    for name, table in nested.items():
+        lines += ["", f"[{name}]"]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{key} = {_toml_value(each)}' for key, each in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return json.dumps(value, ensure_ascii=False)  # a JSON string, number or boolean is one of TOML
+
+
 def readme(recipe: Recipe, card: Mapping[str, Any]) -> str:
     """The model card as Markdown."""
     text = _README.format(
-        **card,
+        **{**card, "thresholds": _thresholds(card["thresholds"])},
         summary=recipe.summary,
         headline=recipe.headline,
+        judging=judging(card["recipe"]["num_folds"], card["recipe"]["hold_out"]),
+        mean="" if (mean := card["data"]["target_mean"]) is None else f"; mean target {mean}",
         table=_table(card["metrics"]),
         metric_notes=recipe.metric_notes,
         limits=recipe.limits,
@@ -106,6 +153,20 @@ def _table(metrics: Mapping[str, Mapping[str, Sequence[float] | None]]) -> str:
     head = [["metric", *names], ["---"] * (len(names) + 1)]
     body = [[f"`{metric}`", *(_cell(metrics[name][metric]) for name in names)] for metric in metrics[names[0]]]
     return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *body])
+
+
+def _thresholds(cuts: Sequence[Mapping[str, float]]) -> str:
+    """The section on cuts; nothing where there are none."""
+    if not cuts:
+        return ""
+    head = ["| target | score | `macro_f1` | share above |", "| --- | --- | --- | --- |"]
+    rows = ["| ≥ {label:g} | ≥ {score:.3f} | {macro_f1:.3f} | {share_above:.3f} |".format(**cut) for cut in cuts]
+    about = (
+        "The cut on the score that best agrees with a cut on the target, by macro F1 on the documents above, and the "
+        "share of them that passes."
+    )
+    table = "\n".join([*head, *rows])
+    return f"## Thresholds\n\n{about}\n\n{table}\n\n"
 
 
 def _cell(measured: Sequence[float] | None) -> str:

@@ -1,5 +1,6 @@
-"""Recipe of kind "encoder": a linear head on a frozen trunk."""
+"""Recipe of kind "encoder": a head on a frozen trunk."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,59 +10,71 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.classifiers.encoder import Encoder
-from curation.classifiers.source import resolve
+from curation.classifiers.source import is_hub_id, resolve
 from curation.core.fingerprint import fingerprint
-from curation.data.storage import committed
+from curation.data.storage import committed, write_bytes
 from curation.inference.files import sha256
-from curation.training import evaluation
-from curation.training.annotations import Annotations
-from curation.training.heads import Head, Method
-from curation.training.recipe import Choice, Learner, Places, Recipe, Setting, Values
+from curation.inference.replica import ScoringSpec
+from curation.training import scales
+from curation.training.annotations import ADDITIVE, Annotations, Column, Scale
+from curation.training.evaluation import Metric
+from curation.training.heads import FittedHead, Method
+from curation.training.recipe import Choice, Learner, Places, QuickLearner, Recipe, Say, Setting, Values
 
 
 @dataclass(frozen=True)
 class EncoderRecipe(Recipe):
-    """Pooled outputs of a frozen trunk, computed once, and a head fitted to one label 0 to 5.
+    """Pooled outputs of a frozen trunk, computed once, and a head fitted to one label.
 
-    Every method is judged; the head of the best is packaged.
+    Every method is judged; the head of the best is packaged. `scale` bounds the labels.
     """
 
     kind: ClassVar[str] = "encoder"
-    metrics: ClassVar[Mapping[str, evaluation.Metric]] = evaluation.REGRESSION
-    headline: ClassVar[str] = "spearman"
-    metric_notes: ClassVar[str] = (
-        "`macro_f1` is over the rounded classes that occur. `macro_f1_at_3` is the mean of the positive and the "
-        "negative class's F1 of the question whether the class is 3 or higher, `positive_f1_at_3` the positive "
-        "class's alone."
-    )
+    headline: ClassVar[str] = scales.HEADLINE
     limits: ClassVar[str] = (
-        "The score ranks documents. It is pulled towards the mean: few reach 3, so a cut at 3 finds less than the "
-        "labels do. Only the first tokens of a document are read. A text much shorter than those it was trained on, "
-        "such as a line, is scored wildly. What the trunk does not understand, such as a language that it was not "
-        "trained on, the head does not understand either."
+        "The score ranks documents. It is pulled towards the mean: few reach a high label, so a cut there finds less "
+        "than the labels do. Only the first tokens of a document are read. A text much shorter than those it was "
+        "trained on, such as a line, is scored wildly. What the trunk does not understand, such as a language that it "
+        "was not trained on, the head does not understand either."
     )
     label: str
     trunk: str
     method: tuple[Method, ...]
     pooling: Literal["mean", "cls"] = "mean"
     max_tokens: int = 512
+    scale: Scale = ADDITIVE
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Those of the scale."""
+        return scales.metrics(self.scale)
+
+    @property
+    def metric_notes(self) -> str:
+        """Those of the scale."""
+        return scales.notes(self.scale)
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Those of the scale."""
+        return scales.cuts(self.scale)
 
     @property
     def summary(self) -> str:
         """The trunk and what it reads."""
         return (
-            f"a linear head on the {self.pooling}-pooled outputs of the "
+            f"a head on the {self.pooling}-pooled outputs of the "
             f"frozen trunk `{self.trunk}`, which reads the first {self.max_tokens} tokens"
         )
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[Column, ...]:
         """The one label."""
-        return (self.label,)
+        return (Column(self.label, self.scale),)
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings, those of the methods included."""
-        found = [mistake for method in self.method for mistake in method.mistakes()]
+        found = [mistake for method in self.method for mistake in method.mistakes()] + scales.mistakes(self.scale)
         if not self.method:
             found.append("recipe.method: a head needs at least one [[recipe.method]] table.")
         if len({method.kind for method in self.method}) < len(self.method):
@@ -74,40 +87,45 @@ class EncoderRecipe(Recipe):
         """The label."""
         return annotations.labels[self.label]
 
-    def learners(self, annotations: Annotations, scratch: Path) -> Mapping[str, Learner]:
+    def learners(self, annotations: Annotations, scratch: Path, say: Say) -> Mapping[str, Learner]:
         """One for each method, on the same features."""
-        features = self._features(annotations, scratch)
+        features = self._features(annotations, scratch, say)
         targets = self.targets(annotations)
         return {method.kind: HeadLearner(method, features, targets) for method in self.method}
 
-    def card(self) -> Mapping[str, Any]:
+    def card(self, output: Path) -> Mapping[str, Any]:
         """The trunk, by content, and what turns its hidden states into the head's input."""
         return {
-            "trunk": self.trunk,
+            "trunk": named_from(output, self.trunk),
             "trunk_sha256": sha256(resolve(self.trunk) / "model.safetensors"),
             "pooling": self.pooling,
             "max_tokens": self.max_tokens,
-            "score": {"unit": f"{self.label}, as annotated", "scale": [0, 5]},
+            "score": {"unit": f"{self.label}, as annotated", "scale": scales.plain(self.scale)},
         }
 
     def classifier(self, name: str, directory: Path) -> Encoder:
         """The head in its directory."""
         return Encoder(name=name, model=str(directory))
 
-    def _features(self, annotations: Annotations, scratch: Path) -> NDArray[np.float32]:
+    def _features(self, annotations: Annotations, scratch: Path, say: Say) -> NDArray[np.float32]:
         """The trunk's pooled outputs [n, D], by the code that scores; kept by the identity of what they depend on."""
+        import torch
+
         from curation.inference.features import pooled
 
-        card = self.card()
-        identity = fingerprint([list(annotations.texts), card["trunk_sha256"], self.pooling, self.max_tokens])
+        trunk = resolve(self.trunk)
+        digest = sha256(trunk / "model.safetensors")
+        identity = fingerprint([list(annotations.texts), digest, self.pooling, self.max_tokens])
         path = scratch / f"features-{identity[:16]}.npy"
         if not path.exists():
+            say(f"{self.trunk} reads {len(annotations.texts)} documents once; what it makes of them is kept.")
+            here = ScoringSpec(compute_threads=torch.get_num_threads())
             with committed(str(path)) as file:
-                np.save(file, pooled(annotations.texts, resolve(self.trunk), self.pooling, self.max_tokens))
+                np.save(file, pooled(annotations.texts, trunk, self.pooling, self.max_tokens, here))
         return np.asarray(np.load(path), np.float32)
 
 
-class HeadLearner(Learner):
+class HeadLearner(QuickLearner):
     """A method and the features that it fits a head to."""
 
     def __init__(self, method: Method, features: NDArray[np.float32], targets: Values) -> None:
@@ -125,18 +143,23 @@ class HeadLearner(Learner):
         """What the method chooses by."""
         return self.method.merit(targets, scores)
 
-    def fit(self, places: Places, choice: Choice) -> Head:
+    def fit(self, places: Places, choice: Choice) -> FittedHead:
         """The head after the chosen epoch, on the schedule of all epochs."""
         heads = self.method.heads(self.features[places], self.targets[places], choice.setting)
         return next(head for epoch, head in enumerate(heads, start=1) if epoch == choice.num_epochs)
 
-    def scores(self, model: Head, places: Places) -> Values:
+    def scores(self, model: FittedHead, places: Places) -> Values:
         """Scores from the features at hand."""
         return model(self.features[places])
 
-    def files(self, model: Head) -> Mapping[str, bytes]:
-        """`head.safetensors`: weight float32 [1, D] and bias float32 [1]."""
+    def save(self, model: FittedHead, directory: Path) -> None:
+        """`head.safetensors`."""
         from safetensors.numpy import save
 
-        tensors = {"weight": model.weight[np.newaxis].copy(), "bias": np.asarray([model.bias], np.float32)}
-        return {"head.safetensors": save(tensors)}
+        write_bytes(str(directory / "head.safetensors"), save(dict(model.tensors())))
+
+
+def named_from(output: Path, trunk: str) -> str:
+    """How a card in the directory `output` names a trunk: a folder by the way that leads to it from there."""
+    is_folder = ":" not in trunk and not is_hub_id(trunk)
+    return os.path.relpath(Path(trunk).expanduser(), output) if is_folder else trunk

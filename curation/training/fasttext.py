@@ -1,4 +1,4 @@
-"""Recipe of kind "fasttext": words and bigrams, worth keeping against the rest."""
+"""Recipe of kind "fasttext": words and bigrams, positives against negatives."""
 
 import os
 import tempfile
@@ -12,8 +12,8 @@ import numpy as np
 
 from curation.classifiers.fasttext import FastText, normalise
 from curation.training import evaluation
-from curation.training.annotations import Annotations
-from curation.training.recipe import Choice, Learner, Places, Recipe, Setting, Values
+from curation.training.annotations import ANY_NUMBER, Annotations, Column
+from curation.training.recipe import Choice, Learner, Places, QuickLearner, Recipe, Say, Setting, Values
 
 KEEP = "__label__keep"
 REST = "__label__rest"
@@ -22,15 +22,18 @@ _LEAST_ROWS = 256  # fastText quantises no matrix with fewer
 
 @dataclass(frozen=True)
 class FastTextRecipe(Recipe):
-    """A quantised model of words, bigrams and, with `char_ngrams`, pieces of words (shortest and longest).
+    """A model of words, bigrams and, with `char_ngrams`, pieces of words (shortest and longest); by default DCLM's.
 
-    A document is worth keeping when one of the labels of `keep` reaches its least value. Learning rate and number of
-    epochs are chosen by ROC-AUC.
+    A document is worth keeping when one of the labels of `keep` reaches its least value: ``keep = { positive = 1 }``
+    for positives against negatives. Learning rate and number of epochs are chosen by ROC-AUC; with `autotune_s`
+    fastText's own search has so many seconds for these and the rest, and looks at the held-out documents' F1.
+    With `quantised` the model is a tenth as large. More than one of `num_threads` never give the same model twice.
     """
 
     kind: ClassVar[str] = "fasttext"
     metrics: ClassVar[Mapping[str, evaluation.Metric]] = evaluation.PROBABILITY
     headline: ClassVar[str] = "roc_auc"
+    cuts: ClassVar[tuple[float, ...]] = (0.5,)
     metric_notes: ClassVar[str] = (
         "`macro_f1` is the mean of both classes' F1 at a probability of one half, `positive_f1` that of documents "
         "worth keeping."
@@ -46,18 +49,26 @@ class FastTextRecipe(Recipe):
     min_count: int = 1
     num_buckets: int = 2_000_000
     char_ngrams: tuple[int, int] = (0, 0)
+    quantised: bool = False
+    autotune_s: int = 0
+    num_threads: int = 1
     seed: int = 42
+
+    @property
+    def needs_hold_out(self) -> bool:
+        """Autotune wants documents to look at."""
+        return self.autotune_s > 0
 
     @property
     def summary(self) -> str:
         """What it reads."""
         pieces = "words, bigrams and pieces of words" if any(self.char_ngrams) else "words and bigrams"
-        return f"a quantised fastText model of {pieces}"
+        return f"a {'quantised ' if self.quantised else ''}fastText model of {pieces}"
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[Column, ...]:
         """The columns of the rule."""
-        return tuple(name for name, _ in self.keep)
+        return tuple(Column(name, ANY_NUMBER) for name, _ in self.keep)
 
     @property
     def rule(self) -> str:
@@ -66,7 +77,8 @@ class FastTextRecipe(Recipe):
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings."""
-        least = {"dim": 1, "min_count": 1, "num_buckets": _LEAST_ROWS}
+        rows = _LEAST_ROWS if self.quantised else 1
+        least = {"dim": 1, "min_count": 1, "num_buckets": rows, "autotune_s": 0, "num_threads": 1}
         given = {name: getattr(self, name) for name in least}
         found = [
             f"recipe.{name}: {given[name]} is below {value}." for name, value in least.items() if given[name] < value
@@ -79,6 +91,8 @@ class FastTextRecipe(Recipe):
             found.append("recipe.keep: no label is named; write for example quality = 3.")
         if not (self.learning_rate and self.num_epochs):
             found.append("recipe: learning_rate and num_epochs need at least one value each.")
+        if self.autotune_s and len(self.learning_rate) * len(self.num_epochs) > 1:
+            found.append("recipe.autotune_s: searches by itself; give learning_rate and num_epochs one value or none.")
         return found
 
     def targets(self, annotations: Annotations) -> Values:
@@ -86,12 +100,12 @@ class FastTextRecipe(Recipe):
         kept = [annotations.labels[name] >= least for name, least in self.keep]
         return np.asarray(np.any(kept, axis=0), np.float32)
 
-    def learners(self, annotations: Annotations, scratch: Path) -> Mapping[str, Learner]:
+    def learners(self, annotations: Annotations, scratch: Path, say: Say) -> Mapping[str, Learner]:  # noqa: ARG002
         """The one there is, on texts normalised as scoring does it."""
         lines = [normalise(text) for text in annotations.texts]
         return {"fasttext": FastTextLearner(self, lines, self.targets(annotations), scratch)}
 
-    def card(self) -> Mapping[str, Any]:
+    def card(self, output: Path) -> Mapping[str, Any]:  # noqa: ARG002
         """The label whose probability is the score, and what is done to a text before."""
         return {
             "label": KEEP,
@@ -104,8 +118,8 @@ class FastTextRecipe(Recipe):
         return FastText(name=name, model=str(directory), label=KEEP)
 
 
-class FastTextLearner(Learner):
-    """fastText on normalised lines, in one thread, so that equal input gives an equal model."""
+class FastTextLearner(QuickLearner):
+    """fastText on normalised lines; in one thread equal input gives an equal model."""
 
     def __init__(self, recipe: FastTextRecipe, lines: Sequence[str], targets: Values, scratch: Path) -> None:
         self.recipe = recipe
@@ -123,9 +137,18 @@ class FastTextLearner(Learner):
         """ROC-AUC."""
         return evaluation.roc_auc(targets > 0, scores)
 
+    def best(self, train: Places, held_out: Places) -> tuple[Any, Choice]:
+        """See `Learner.best`; with `autotune_s` what fastText's own search found in that time."""
+        if not self.recipe.autotune_s:
+            return super().best(train, held_out)
+        model = self._train(train, self.settings[0], quantised=self.recipe.quantised, held_out=held_out)
+        found = model.f.getArgs()
+        setting = {"learning_rate": found.lr, "num_epochs": found.epoch, "dim": found.dim, "ngrams": found.wordNgrams}
+        return model, Choice(setting, 1, self.merit(self.targets[held_out], self.scores(model, held_out)))
+
     def fit(self, places: Places, choice: Choice) -> Any:
-        """The quantised model."""
-        return self._train(places, choice.setting, quantised=True)
+        """The model, quantised where the recipe says so."""
+        return self._train(places, choice.setting, quantised=self.recipe.quantised)
 
     def scores(self, model: Any, places: Places) -> Values:
         """Probabilities of `__label__keep` among both labels, as the model reports them."""
@@ -133,37 +156,39 @@ class FastTextLearner(Learner):
         pairs = zip(labels, probabilities, strict=True)
         return np.asarray([dict(zip(*pair, strict=True)).get(KEEP, 0.0) for pair in pairs], np.float32)
 
-    def files(self, model: Any) -> Mapping[str, bytes]:
-        """`model.ftz`."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            path = Path(folder) / "model.ftz"
-            model.save_model(os.fspath(path))
-            return {path.name: path.read_bytes()}
+    def save(self, model: Any, directory: Path) -> None:
+        """`model.bin`, or `model.ftz` when it is quantised."""
+        model.save_model(os.fspath(directory / ("model.ftz" if self.recipe.quantised else "model.bin")))
 
-    def _train(self, places: Places, setting: Setting, *, quantised: bool) -> Any:
+    def _train(self, places: Places, setting: Setting, *, quantised: bool, held_out: Places | None = None) -> Any:
         import fasttext
 
-        shortest, longest = self.recipe.char_ngrams
+        recipe = self.recipe
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
-            path = Path(folder) / "train.txt"
-            path.write_text("".join(self._labelled(places)), encoding="utf-8")
-            model = fasttext.train_supervised(
-                input=os.fspath(path),
-                lr=setting["learning_rate"],
-                epoch=int(setting["num_epochs"]),
-                dim=self.recipe.dim,
-                minCount=self.recipe.min_count,
-                bucket=self.recipe.num_buckets,
-                wordNgrams=2,
-                minn=shortest,
-                maxn=longest,
-                seed=self.recipe.seed,
-                thread=1,
-                verbose=0,
-            )
+            path = self._lines(Path(folder) / "train.txt", places)
+            # What is given here is not searched for.
+            given: dict[str, Any] = {
+                "minCount": recipe.min_count,
+                "seed": recipe.seed,
+                "thread": recipe.num_threads,
+                "verbose": 0,
+            }
+            if held_out is not None:
+                validation = self._lines(Path(folder) / "held-out.txt", held_out)
+                given |= {"autotuneValidationFile": validation, "autotuneDuration": recipe.autotune_s}
+            else:
+                shortest, longest = recipe.char_ngrams
+                given |= {"lr": setting["learning_rate"], "epoch": int(setting["num_epochs"]), "dim": recipe.dim}
+                given |= {"bucket": recipe.num_buckets, "wordNgrams": 2, "minn": shortest, "maxn": longest}
+            model = fasttext.train_supervised(input=path, **given)
             if quantised:
-                model.quantize(input=os.fspath(path), qnorm=True, thread=1, verbose=0)
+                model.quantize(input=path, qnorm=True, thread=recipe.num_threads, verbose=0)
             return model
+
+    def _lines(self, path: Path, places: Places) -> str:
+        """Write documents with their labels as fastText reads them; gives the path."""
+        path.write_text("".join(self._labelled(places)), encoding="utf-8")
+        return os.fspath(path)
 
     def _labelled(self, places: Places) -> Iterator[str]:
         for place in places:

@@ -1,10 +1,10 @@
 """Linear heads on frozen trunk features, and the two ways to fit one."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,16 @@ from curation.training import evaluation
 from curation.training.recipe import Setting
 
 Values = NDArray[np.floating]
+
+
+class FittedHead(Protocol):
+    """A fitted head of any form."""
+
+    def __call__(self, features: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Scores [n] of features [n, D]."""
+
+    def tensors(self) -> Mapping[str, NDArray[np.float32]]:
+        """What head.safetensors holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +35,10 @@ class Head:
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores [n] of features [n, D]."""
         return features @ self.weight + np.float32(self.bias)
+
+    def tensors(self) -> Mapping[str, NDArray[np.float32]]:
+        """What head.safetensors holds: weight [1, D] and bias [1]."""
+        return {"weight": self.weight[np.newaxis].copy(), "bias": np.asarray([self.bias], np.float32)}
 
 
 class Method(ABC):
@@ -42,7 +56,9 @@ class Method(ABC):
         """What is wrong with the settings themselves."""
 
     @abstractmethod
-    def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
+    def heads(
+        self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting
+    ) -> Iterator[FittedHead]:
         """The head after each epoch; a single one where there are no epochs."""
 
     @abstractmethod
@@ -52,7 +68,7 @@ class Method(ABC):
 
 @dataclass(frozen=True)
 class Descent(Method):
-    """Adam on the mean squared error, learning rate falling linearly to zero, best epoch by macro F1 of classes 0 to 5.
+    """Adam on the mean squared error, learning rate falling linearly to zero, best epoch by macro F1 of classes.
 
     The recipe of the FineWeb-Edu classifier. `l2` is the weight of |w|² in the loss, w being the weight of standardised
     features; learning rate and `l2` are chosen with the epoch.
@@ -81,7 +97,7 @@ class Descent(Method):
         """The head after each epoch. It starts at zero weight and the labels' mean."""
         import torch
 
-        standard = _Standard.of(features)
+        standard = Standard.of(features)
         inputs_ND = torch.from_numpy(standard.features.astype(np.float32))
         targets_N = torch.from_numpy(labels.astype(np.float32))
         weight_D = torch.zeros(inputs_ND.shape[1], requires_grad=True)
@@ -98,11 +114,11 @@ class Descent(Method):
                 torch.autograd.backward(loss)
                 optimizer.step()
                 schedule.step()
-            yield standard.fold(weight_D.detach().numpy().astype(np.float64), bias.item())
+            yield _linear(standard, weight_D.detach().numpy(), bias.item())
 
     def merit(self, labels: Values, scores: Values) -> float:
-        """Macro F1 of the classes 0 to 5."""
-        return evaluation.macro_f1(evaluation.confusion(labels, scores))
+        """Macro F1 of the classes."""
+        return macro_f1_of_classes(labels, scores)
 
 
 @dataclass(frozen=True)
@@ -126,11 +142,11 @@ class Ridge(Method):
 
     def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
         """The one head. The bias is not penalised."""
-        standard = _Standard.of(features)
+        standard = Standard.of(features)
         inputs, middle = standard.features, float(labels.mean())
         gram = inputs.T @ inputs / len(inputs) + setting["l2"] * np.eye(inputs.shape[1])
         weight = np.linalg.solve(gram, inputs.T @ (labels - middle) / len(inputs))
-        yield standard.fold(np.asarray(weight, np.float64), middle)
+        yield _linear(standard, weight, middle)
 
     def merit(self, labels: Values, scores: Values) -> float:
         """Minus the mean squared error."""
@@ -143,7 +159,7 @@ def _l2_mistakes(l2: tuple[float, ...]) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Standard:
+class Standard:
     """Features [n, D] at mean 0 and variance 1, and what brings a head on them back to plain features."""
 
     features: NDArray[np.float64]
@@ -151,13 +167,31 @@ class _Standard:
     scale: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: NDArray[np.float32]) -> "_Standard":
+    def of(cls, features: NDArray[np.float32]) -> "Standard":
+        """Features brought there; one that is constant stays 0."""
         wide = features.astype(np.float64)
         mean, scale = wide.mean(axis=0), wide.std(axis=0)
         scale[scale == 0] = 1.0
         return cls((wide - mean) / scale, mean, scale)
 
-    def fold(self, weight: NDArray[np.float64], bias: float) -> Head:
-        """The head on plain features that scores as (weight, bias) does on standardised ones."""
-        plain = weight / self.scale
-        return Head(plain.astype(np.float32), bias - float(plain @ self.mean))
+    def fold(
+        self, weight_OD: NDArray[np.floating], bias_O: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The weight and bias that give on plain features what these give on standardised ones."""
+        plain_OD = weight_OD.astype(np.float64) / self.scale
+        return plain_OD.astype(np.float32), (bias_O - plain_OD @ self.mean).astype(np.float32)
+
+
+def macro_f1_of_classes(labels: Values, scores: Values) -> float:
+    """Macro F1 of whole numbers: labels and scores rounded, scores no lower and no higher than any label."""
+    true = np.rint(labels).astype(np.int64)
+    low, num_classes = int(true.min()), int(np.ptp(true)) + 1
+    scored = np.clip(np.rint(scores) - low, 0, num_classes - 1).astype(np.int64)
+    cells = np.bincount((true - low) * num_classes + scored, minlength=num_classes**2)
+    return evaluation.macro_f1(cells.reshape(num_classes, num_classes))
+
+
+def _linear(standard: Standard, weight_D: NDArray[np.floating], bias: float) -> Head:
+    """The head on plain features that scores as these do on standardised ones."""
+    weight_1D, bias_1 = standard.fold(weight_D[np.newaxis], np.asarray([bias]))
+    return Head(weight_1D[0], float(bias_1[0]))

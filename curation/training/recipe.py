@@ -1,7 +1,7 @@
 """What a recipe for a classifier is: settings of a config that know how to train."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.classifier import Classifier
-from curation.training.annotations import Annotations
+from curation.training.annotations import Annotations, Column
 from curation.training.evaluation import Metric
 
 Values = NDArray[np.float32]
 Places = NDArray[np.int64]
 Setting = Mapping[str, float]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,29 @@ class Choice:
 
 
 class Learner(ABC):
-    """One way to train, with its inputs at hand: what cross-validation and the final fit ask of it."""
+    """One way to train, with its inputs at hand: what judging and the final fit ask of it."""
+
+    targets: Values
+    """What scores should agree with, one for each document."""
+
+    @abstractmethod
+    def best(self, train: Places, held_out: Places) -> tuple[Any, Choice]:
+        """The model with most merit on the held-out documents, the first of equals, and what was chosen for it."""
+
+    @abstractmethod
+    def scores(self, model: Any, places: Places) -> Values:
+        """Scores of the documents at `places`."""
+
+    @abstractmethod
+    def save(self, model: Any, directory: Path) -> None:
+        """Write the model's files into a directory that is there."""
+
+
+class QuickLearner(Learner):
+    """One that trains in seconds, so that settings are compared on folds and the best one is fitted again."""
 
     settings: Sequence[Setting]
     """What is chosen from on validation."""
-    targets: Values
-    """What scores should agree with, one for each document."""
 
     @abstractmethod
     def trace(self, train: Places, held_out: Places, setting: Setting) -> Values:
@@ -51,27 +69,49 @@ class Learner(ABC):
     def fit(self, places: Places, choice: Choice) -> Any:
         """The finished model, trained on the documents at `places`."""
 
-    @abstractmethod
-    def scores(self, model: Any, places: Places) -> Values:
-        """Scores of the documents at `places`."""
-
-    @abstractmethod
-    def files(self, model: Any) -> Mapping[str, bytes]:
-        """The model's files by name."""
+    def best(self, train: Places, held_out: Places) -> tuple[Any, Choice]:
+        """See `Learner.best`."""
+        targets = self.targets[held_out]
+        choices = [
+            Choice(setting, epoch, self.merit(targets, scores))
+            for setting in self.settings
+            for epoch, scores in enumerate(self.trace(train, held_out, setting), start=1)
+        ]
+        choice = max(choices, key=lambda each: each.merit)
+        return self.fit(train, choice), choice
 
 
 class Recipe(ABC):
     """A kind of classifier and how it is trained: a frozen dataclass, filled from a config's `[recipe]` table."""
 
     kind: ClassVar[str]
-    metrics: ClassVar[Mapping[str, Metric]]
-    """What is reported of scores."""
-    headline: ClassVar[str]
-    """The metric by which the best of several learners is packaged: the higher the better."""
-    metric_notes: ClassVar[str]
-    """What the metrics' names do not say, for the model card."""
     limits: ClassVar[str]
     """What a reader of the model card must know before trusting a score."""
+
+    @property
+    def needs_hold_out(self) -> bool:
+        """Whether its learners choose on held-out documents only, because folds within folds would take too long."""
+        return False
+
+    @property
+    @abstractmethod
+    def metrics(self) -> Mapping[str, Metric]:
+        """What is reported of scores."""
+
+    @property
+    @abstractmethod
+    def headline(self) -> str:
+        """The metric by which the best of several learners is packaged: the higher the better."""
+
+    @property
+    @abstractmethod
+    def metric_notes(self) -> str:
+        """What the metrics' names do not say, for the model card."""
+
+    @property
+    @abstractmethod
+    def cuts(self) -> tuple[float, ...]:
+        """From which target on a document is a good one, for the thresholds in the card; several questions, or none."""
 
     @property
     @abstractmethod
@@ -80,7 +120,7 @@ class Recipe(ABC):
 
     @property
     @abstractmethod
-    def labels(self) -> tuple[str, ...]:
+    def columns(self) -> tuple[Column, ...]:
         """The columns of the data that it learns from."""
 
     @abstractmethod
@@ -92,12 +132,12 @@ class Recipe(ABC):
         """What scores should agree with, one for each document."""
 
     @abstractmethod
-    def learners(self, annotations: Annotations, scratch: Path) -> Mapping[str, Learner]:
-        """The ways to train, by name. Inputs that are slow to make are kept in the folder `scratch`."""
+    def learners(self, annotations: Annotations, scratch: Path, say: Say) -> Mapping[str, Learner]:
+        """The ways to train, by name. What is slow to make is kept in the folder `scratch`."""
 
     @abstractmethod
-    def card(self) -> Mapping[str, Any]:
-        """What card.json says so that the model can be loaded."""
+    def card(self, output: Path) -> Mapping[str, Any]:
+        """What the card.json in the directory `output` says so that the model can be loaded."""
 
     @abstractmethod
     def classifier(self, name: str, directory: Path) -> Classifier:

@@ -1,30 +1,79 @@
-"""Nested cross-validation: settings are chosen inside a fold, and judged on documents that had no say in it."""
+"""How settings are chosen, and models judged: on documents of other hosts, which had no say in it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.training.recipe import Choice, Learner, Places, Setting
-from curation.training.splits import folds
+from curation.training.recipe import Choice, Learner, Places, QuickLearner, Setting
+from curation.training.splits import folds, hold_out
 
 
 @dataclass(frozen=True, eq=False)
 class Folding:
-    """How documents are split: by host, into so many folds, by this seed."""
+    """How documents are split: always by host, by this seed.
+
+    Models are judged on `num_folds` folds; with 0, on the documents that are held out for choosing. Settings are chosen
+    on the `hold_out` share of the documents at hand, which the model then never learns from; with 0, on folds of them,
+    and the model learns from all.
+    """
 
     hosts: NDArray[np.int64]
     num_folds: int
     seed: int
+    hold_out: float = 0.0
 
     def split(self, targets: NDArray[np.float32], places: Places) -> Iterator[tuple[Places, Places]]:
         """(train, held out) among the documents at `places`, as places in the whole."""
         for train, held_out in folds(targets[places], self.hosts[places], self.num_folds, self.seed):
             yield places[train], places[held_out]
 
+    def held_out(self, targets: NDArray[np.float32], places: Places) -> tuple[Places, Places]:
+        """(train, held out) among the documents at `places`, for choosing."""
+        train, held_out = hold_out(targets[places], self.hosts[places], self.hold_out, self.seed)
+        return places[train], places[held_out]
 
-def choose(learner: Learner, folding: Folding, places: Places) -> Choice:
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Scores of the documents at `places` by models that never learnt from them, and what was chosen for each model."""
+
+    places: Places
+    scores: NDArray[np.float32]
+    choices: list[Choice]
+
+
+def fitted(learner: Learner, folding: Folding, places: Places) -> tuple[Any, Choice]:
+    """The finished model of the documents at `places`, and the setting and epoch that were chosen on them."""
+    if folding.hold_out:
+        return learner.best(*folding.held_out(learner.targets, places))
+    if not isinstance(learner, QuickLearner):
+        raise TypeError(f"{type(learner).__name__} chooses on held-out documents only")
+    choice = choose(learner, folding, places)
+    return learner.fit(places, choice), choice
+
+
+def judge(learner: Learner, folding: Folding) -> Judged:
+    """Scores of finished models for documents whose hosts they never saw.
+
+    Without folds those are the held-out documents, and the best epoch was chosen on them.
+    """
+    everything = np.arange(len(learner.targets))
+    if not folding.num_folds:
+        train, held_out = folding.held_out(learner.targets, everything)
+        model, choice = learner.best(train, held_out)
+        return Judged(held_out, learner.scores(model, held_out), [choice])
+    scores, choices = np.zeros(len(everything), np.float32), []
+    for train, held_out in folding.split(learner.targets, everything):
+        model, choice = fitted(learner, folding, train)
+        scores[held_out] = learner.scores(model, held_out)
+        choices.append(choice)
+    return Judged(everything, scores, choices)
+
+
+def choose(learner: QuickLearner, folding: Folding, places: Places) -> Choice:
     """The setting and epoch whose held-out scores, over all folds of the documents at `places`, have most merit.
 
     The first of equals wins: of two epochs the earlier one.
@@ -37,18 +86,7 @@ def choose(learner: Learner, folding: Folding, places: Places) -> Choice:
     return max(choices, key=lambda choice: choice.merit)
 
 
-def out_of_fold(learner: Learner, folding: Folding) -> tuple[NDArray[np.float32], list[Choice]]:
-    """A score for every document from a finished model that saw neither it nor its host; what each fold chose."""
-    everything = np.arange(len(learner.targets))
-    scores, choices = np.zeros(len(everything), np.float32), []
-    for train, held_out in folding.split(learner.targets, everything):
-        choice = choose(learner, folding, train)
-        scores[held_out] = learner.scores(learner.fit(train, choice), held_out)
-        choices.append(choice)
-    return scores, choices
-
-
-def _held_out(learner: Learner, folding: Folding, places: Places, setting: Setting) -> NDArray[np.float32]:
+def _held_out(learner: QuickLearner, folding: Folding, places: Places, setting: Setting) -> NDArray[np.float32]:
     """Scores [E, N] after each epoch; those outside `places` are 0 and mean nothing."""
     traces = []
     for train, held_out in folding.split(learner.targets, places):

@@ -44,6 +44,18 @@ def folds(
     yield from splitter.split(np.zeros(len(labels)), _strata(labels, num_folds), hosts)
 
 
+def hold_out(
+    labels: NDArray[np.float32], hosts: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(train, held out) places, about `share` of the documents held out: the first of so many folds."""
+    return next(folds(labels, hosts, num_parts(share), seed))
+
+
+def num_parts(share: float) -> int:
+    """Into how many folds documents are cut so that one of them is about this share."""
+    return max(2, round(1 / share))
+
+
 def _strata(labels: NDArray[np.float32], least: int) -> NDArray[np.int64]:
     """Rounded labels; one with fewer than `least` documents joins the next lower, the lowest the next higher."""
     strata = np.rint(labels).astype(np.int64)

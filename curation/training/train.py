@@ -1,7 +1,7 @@
-"""A config → a classifier directory: judged out of fold, fitted on all documents."""
+"""A config → a classifier directory: judged on hosts that were held out, then packaged."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 from curation.config import Kinds, dump
 from curation.core.errors import ConfigError
 from curation.data.storage import local_path
-from curation.training import card
+from curation.training import card, thresholds
 from curation.training.annotations import Annotations, read
-from curation.training.encoder import EncoderRecipe, HeadLearner
+from curation.training.baselines import baseline_of
+from curation.training.encoder import EncoderRecipe
 from curation.training.evaluation import Measured, evaluate
 from curation.training.fasttext import FastTextRecipe
+from curation.training.finetuning import FinetuneRecipe
 from curation.training.heads import Descent, Method, Ridge
-from curation.training.recipe import Choice, Learner, Recipe, Values
-from curation.training.selection import Folding, choose, out_of_fold
-
-Say = Callable[[str], None]
+from curation.training.pooler import Pooler
+from curation.training.recipe import Choice, Learner, Recipe, Say, Values
+from curation.training.selection import Folding, Judged, fitted, judge
+from curation.training.splits import num_parts
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class TrainingSpec:
     """What is trained on what, and where it goes.
 
     `data` is a Parquet or JSON Lines file with columns id, url, text and labels, or ``embedded:NAME``; `about` says in
-    a sentence where it comes from, for the model card. Documents are split by host into `num_folds`.
+    a sentence where it comes from, for the model card. Documents are split by host: models are judged on `num_folds`
+    folds, and choose on the `hold_out` share of the documents that they are given; 0 stands for folds of these. With
+    0 folds the held-out documents judge too.
     """
 
     name: str
@@ -37,12 +41,26 @@ class TrainingSpec:
     recipe: Recipe
     licence: str = "Apache-2.0"
     num_folds: int = 5
+    hold_out: float = 0.0
     seed: int = 0
 
     def mistakes(self) -> list[str]:
         """Everything that is wrong with the settings themselves, without looking at data."""
-        found = [] if self.num_folds > 1 else [f"num_folds: {self.num_folds} is below 2."]
+        found = []
+        if self.num_folds < 0 or self.num_folds == 1:
+            found.append(f"num_folds: {self.num_folds} is no number of folds; 2 or more are, or 0 for none.")
+        if not 0 <= self.hold_out <= 0.5:  # NaN is refused too
+            found.append(f"hold_out: {self.hold_out:g} is not a share from 0 to 0.5.")
+        elif not self.hold_out and not self.num_folds:
+            found.append("hold_out: without folds some documents must be held out to judge by; 0.1 is usual.")
+        elif not self.hold_out and self.recipe.needs_hold_out:
+            found.append("hold_out: this recipe chooses on documents that are held out; give their share, such as 0.1.")
         return found + self.recipe.mistakes()
+
+    @property
+    def least_hosts(self) -> int:
+        """Fewer cannot be split."""
+        return 2 * max(self.num_folds, num_parts(self.hold_out) if self.hold_out else 0)
 
 
 def _one_of(what: str, *classes: type) -> Callable[[str], type]:
@@ -58,8 +76,8 @@ def _one_of(what: str, *classes: type) -> Callable[[str], type]:
 
 
 KINDS: Kinds = {
-    Recipe: _one_of("recipe", EncoderRecipe, FastTextRecipe),
-    Method: _one_of("method", Descent, Ridge),
+    Recipe: _one_of("recipe", EncoderRecipe, FinetuneRecipe, FastTextRecipe),
+    Method: _one_of("method", Descent, Pooler, Ridge),
 }
 """For `config.parse`."""
 
@@ -72,14 +90,22 @@ class Plan:
     annotations: Annotations
     targets: Values
 
+    @property
+    def folding(self) -> Folding:
+        """How they are split."""
+        return Folding(self.annotations.hosts, self.spec.num_folds, self.spec.seed, self.spec.hold_out)
+
     def __str__(self) -> str:
         spec, annotations = self.spec, self.annotations
+        labels = " and ".join(column.name for column in spec.recipe.columns)
+        target = f"mean {self.targets.mean():.3f}"
         return (
             f"{spec.name}: {len(self.targets)} documents of {spec.data} from {annotations.num_hosts} hosts, "
-            f"{annotations.num_duplicates} exact duplicates dropped.\n"
-            f"Target: {' and '.join(spec.recipe.labels)}, mean {self.targets.mean():.3f}.\n"
+            f"{annotations.num_duplicates} exact duplicates dropped, {annotations.num_unlabelled} without a label left "
+            f"out.\n"
+            f"Target: {labels}, {f'{len(annotations.classes)} classes' if annotations.classes else target}.\n"
             f"{spec.recipe.summary[0].upper()}{spec.recipe.summary[1:]}.\n"
-            f"{spec.num_folds} folds by host, then all documents; goes to {spec.output}.\n"
+            f"{card.judging(spec.num_folds, spec.hold_out)} It goes to {spec.output}.\n"
             f"The model card will say of the data: {spec.about} Licence: {spec.licence}."
         )
 
@@ -88,73 +114,77 @@ def plan(spec: TrainingSpec) -> Plan:
     """What `train` needs. Raises ConfigError with everything that would go wrong later."""
     mistakes = spec.mistakes()
     try:
-        annotations = read(local_path(spec.data), spec.recipe.labels)
+        annotations = read(local_path(spec.data), spec.recipe.columns)
     except ConfigError as error:
         raise ConfigError(*mistakes, *error.mistakes) from None
     targets = spec.recipe.targets(annotations)
-    if annotations.num_hosts < 2 * spec.num_folds:
+    if annotations.num_hosts < spec.least_hosts:
         mistakes.append(
-            f"num_folds: {annotations.num_hosts} hosts are too few for {spec.num_folds} folds within folds, which need "
-            f"{2 * spec.num_folds}. Add documents of other hosts, or lower num_folds, to 2 at least."
+            f"num_folds: {annotations.num_hosts} hosts are too few for {spec.num_folds} folds and {spec.hold_out:g} "
+            f"held out, which need {spec.least_hosts}. Add documents of other hosts, or lower num_folds, to 2 at least."
         )
     if np.ptp(targets) == 0:
-        mistakes.append(f"recipe: by {' and '.join(spec.recipe.labels)} all documents of {spec.data} are equal.")
+        labels = " and ".join(column.name for column in spec.recipe.columns)
+        mistakes.append(f"recipe: by {labels} all documents of {spec.data} are equal.")
     if mistakes:
         raise ConfigError(*mistakes)
     return Plan(spec, annotations, targets)
 
 
 def train(planned: Plan, say: Say) -> Path:
-    """Judge every learner out of fold, fit the best on all documents and write its directory.
+    """Judge every learner on hosts that it never saw, fit the best and write its directory.
 
-    Features are kept in a folder `.cache` beside the output, and found again by what they depend on.
+    What is slow to make is kept in a folder `.cache` beside the output, and found again by what it depends on.
     """
     spec, annotations, recipe = planned.spec, planned.annotations, planned.spec.recipe
     output = Path(spec.output)
-    scratch = output.with_name(".cache")
+    scratch = output.with_name(".cache").absolute()
     scratch.mkdir(parents=True, exist_ok=True)
-    folding = Folding(annotations.hosts, spec.num_folds, spec.seed)
-    learners = recipe.learners(annotations, scratch)
-    judged = {name: _judge(name, learner, recipe, folding, say) for name, learner in learners.items()}
-    best = max(judged, key=lambda name: np.nan_to_num(judged[name][recipe.headline].value, nan=-np.inf))
-    judged["length alone"] = _judge("length alone", _length_alone(planned), recipe, folding, say)
-    if not judged[best][recipe.headline].low > judged["length alone"][recipe.headline].high:
-        say(f"{best}: caution, this is not clearly better than the length of a document alone.")
-    everything = np.arange(len(planned.targets))
-    choice = choose(learners[best], folding, everything)
-    say(f"{best}: fitted on all documents with {choice}")
-    files = learners[best].files(learners[best].fit(everything, choice))
-    card.write(output, recipe, files, _card(planned, judged, best, choice))
+    learners = recipe.learners(annotations, scratch, say)
+    judged = {name: _judge(name, learner, planned, say) for name, learner in learners.items()}
+    measured = {name: _measured(planned, each) for name, each in judged.items()}
+    best = max(measured, key=lambda name: np.nan_to_num(measured[name][recipe.headline].value, nan=-np.inf))
+    baseline, learner = baseline_of(annotations, planned.targets)
+    measured[baseline] = _measured(planned, _judge(baseline, learner, planned, say))
+    for name, figures in measured.items():
+        value, low, high = figures[recipe.headline]
+        say(f"{name}: {recipe.headline} on hosts that it never saw {value:.3f} [{low:.3f}, {high:.3f}]")
+    if not measured[best][recipe.headline].low > measured[baseline][recipe.headline].high:
+        say(f"{best}: caution, this is not clearly better than {baseline}.")
+    model, choice = fitted(learners[best], planned.folding, np.arange(len(planned.targets)))
+    say(f"{best}: packaged with {choice}")
+    content = _card(planned, measured, judged[best], best, choice)
+    card.write(output, recipe, dump(spec), lambda directory: learners[best].save(model, directory), content)
     return output
 
 
-def _length_alone(planned: Plan) -> Learner:
-    """What the logarithm of a document's length in characters knows: every classifier must do better."""
-    lengths = np.asarray([len(text) for text in planned.annotations.texts], np.float32)
-    return HeadLearner(Ridge(l2=(0.0,)), np.log1p(lengths)[:, np.newaxis], planned.targets)
+def _judge(name: str, learner: Learner, planned: Plan, say: Say) -> Judged:
+    """Scores of documents whose hosts the models never saw."""
+    judged = judge(learner, planned.folding)
+    say(f"{name}: chosen were {'; '.join(map(str, judged.choices))}")
+    return judged
 
 
-def _judge(name: str, learner: Learner, recipe: Recipe, folding: Folding, say: Say) -> dict[str, Measured]:
-    """The metrics of scores out of fold."""
-    scores, choices = out_of_fold(learner, folding)
-    measured = evaluate(recipe.metrics, learner.targets, scores, folding.hosts)
-    value, low, high = measured[recipe.headline]
-    say(f"{name}: folds chose {'; '.join(map(str, choices))}")
-    say(f"{name}: {recipe.headline} out of fold {value:.3f} [{low:.3f}, {high:.3f}]")
-    return measured
+def _measured(planned: Plan, judged: Judged) -> dict[str, Measured]:
+    """The metrics of these scores."""
+    hosts = planned.annotations.hosts[judged.places]
+    return evaluate(planned.spec.recipe.metrics, planned.targets[judged.places], judged.scores, hosts)
 
 
-def _card(planned: Plan, judged: Mapping[str, Mapping[str, Measured]], best: str, choice: Choice) -> dict[str, Any]:
+def _card(
+    planned: Plan, measured: Mapping[str, Mapping[str, Measured]], judged: Judged, best: str, choice: Choice
+) -> dict[str, Any]:
     spec, annotations = planned.spec, planned.annotations
     return {
         "format": 1,
         "kind": spec.recipe.kind,
         "name": spec.name,
-        **spec.recipe.card(),
+        **spec.recipe.card(Path(spec.output)),
         "licence": spec.licence,
         "recipe": {
             **dump(spec.recipe),
             "num_folds": spec.num_folds,
+            "hold_out": spec.hold_out,
             "fold_seed": spec.seed,
             "packaged": best,
             "chosen": str(choice),
@@ -164,12 +194,18 @@ def _card(planned: Plan, judged: Mapping[str, Mapping[str, Measured]], best: str
             "fingerprint": annotations.fingerprint(),
             "num_documents": len(annotations.texts),
             "num_duplicates_dropped": annotations.num_duplicates,
+            "num_unlabelled": annotations.num_unlabelled,
             "num_hosts": annotations.num_hosts,
-            "target_mean": round(float(planned.targets.mean()), 4),
+            "num_judged": len(judged.places),
+            "target_mean": None if annotations.classes else round(float(planned.targets.mean()), 4),
         },
         "metrics": {
-            name: {metric: _rounded(each) for metric, each in measured.items()} for name, measured in judged.items()
+            name: {metric: _rounded(each) for metric, each in figures.items()} for name, figures in measured.items()
         },
+        "thresholds": [
+            {name: round(value, 4) for name, value in asdict(cut).items()}
+            for cut in thresholds.cuts(planned.targets[judged.places], judged.scores, spec.recipe.cuts)
+        ],
     }
 
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from run_files import REPOSITORY, SENTENCES, write_jsonl
+from run_files import REPOSITORY, SENTENCES, execute, write_jsonl
 from safetensors.numpy import load_file
 
 from curation import classifiers
@@ -111,7 +111,7 @@ def test_an_unknown_kind_of_recipe_is_answered_with_those_there_are(folder, tmp_
     (tmp_path / "config.json").write_text(json.dumps({"name": "x", "recipe": {"kind": "forest"}}), encoding="utf-8")
     done = train(folder, tmp_path / "config.json", tmp_path / "head")
     assert done.returncode == 2
-    assert "the kinds are encoder, fasttext" in done.stderr
+    assert "the kinds are encoder, finetune, fasttext" in done.stderr
 
 
 @pytest.mark.long
@@ -127,3 +127,19 @@ def test_the_packaged_head_is_what_training_on_the_annotations_gives(real_data, 
     )
     assert np.allclose(trained["weight"], packaged["weight"], atol=1e-4)
     assert np.allclose(trained["bias"], packaged["bias"], atol=1e-4)
+
+
+def test_the_fineweb_edu_recipe_gives_a_head_with_a_pooler_that_a_run_can_name(folder, tmp_path, tables):
+    here = ["recipe.label=edu", f"recipe.trunk={folder / 'trunk'}", "recipe.max_tokens=64"]
+    done = train(folder, "train_fineweb_edu.toml", tmp_path / "head", *here)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(load_file(tmp_path / "head" / "head.safetensors")) == {"weight", "bias", "dense_weight", "dense_bias"}
+    table = {"kind": "encoder", "name": "recipe", "model": str(tmp_path / "head")}
+    run = execute(tables | {"classifier": [table]})
+    assert run.code == 0, run.text
+
+
+def test_the_recipe_beside_a_head_trains_it_again(folder, head, tmp_path):
+    done = train(folder, head / "recipe.toml", tmp_path / "head")
+    assert done.returncode == 0
+    assert (tmp_path / "head" / "head.safetensors").read_bytes() == (head / "head.safetensors").read_bytes()

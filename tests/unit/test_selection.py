@@ -4,7 +4,7 @@ import pytest
 from curation.training.encoder import HeadLearner
 from curation.training.heads import Ridge
 from curation.training.recipe import Choice
-from curation.training.selection import Folding, choose, out_of_fold
+from curation.training.selection import Folding, choose, fitted, judge
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_out_of_fold_scores_of_noise_have_no_skill():
     features = generator.normal(size=(100, 80)).astype(np.float32)
     labels = generator.normal(size=100).astype(np.float32)
     learner = HeadLearner(Ridge(l2=(1e-3,)), features, labels)
-    scores, _ = out_of_fold(learner, folding(100))
+    scores = judge(learner, folding(100)).scores
     inside = learner.scores(learner.fit(np.arange(100), Choice({"l2": 1e-3}, 1, 0.0)), np.arange(100))
     assert np.corrcoef(labels, inside)[0, 1] > 0.8
     assert abs(np.corrcoef(labels, scores)[0, 1]) < 0.3
@@ -40,7 +40,7 @@ def test_out_of_fold_scores_of_noise_have_no_skill():
 def test_a_choice_inside_a_fold_never_sees_the_held_out_documents(noisy):
     features, labels = noisy
     learner, split = HeadLearner(Ridge(), features, labels), folding(120)
-    _, choices = out_of_fold(learner, split)
+    choices = judge(learner, split).choices
     train, held_out = next(split.split(labels, np.arange(120)))
     learner.features = features.copy()
     learner.features[held_out] = np.nan
@@ -51,3 +51,21 @@ def test_a_choice_says_its_setting_and_epoch():
     assert (
         str(Choice({"learning_rate": 0.001, "l2": 0.0}, 7, 0.3)) == "learning_rate 0.001, l2 0, stopped after epoch 7"
     )
+
+
+def test_the_epoch_is_chosen_on_documents_that_are_held_out_and_the_model_learns_from_the_others(noisy):
+    features, labels = noisy
+    learner = HeadLearner(Ridge(l2=(1.0,)), features, labels)
+    held = Folding(np.arange(120) // 2, num_folds=0, seed=0, hold_out=0.1)
+    train, held_out = held.held_out(labels, np.arange(120))
+    model, choice = fitted(learner, held, np.arange(120))
+    assert model.weight.tolist() == learner.fit(train, choice).weight.tolist()
+    assert choice.merit == learner.merit(labels[held_out], learner.scores(model, held_out))
+
+
+def test_without_folds_the_held_out_documents_judge(noisy):
+    features, labels = noisy
+    held = Folding(np.arange(120) // 2, num_folds=0, seed=0, hold_out=0.1)
+    judged = judge(HeadLearner(Ridge(l2=(1.0,)), features, labels), held)
+    assert judged.places.tolist() == held.held_out(labels, np.arange(120))[1].tolist()
+    assert len(judged.scores) == len(judged.places)

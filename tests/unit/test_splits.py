@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from curation.training.splits import first_of_equal, folds, groups, host
+from curation.training.splits import first_of_equal, folds, groups, hold_out, host
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,11 @@ def test_equal_seeds_give_equal_folds_and_others_others(labelled):
 def test_a_label_too_rare_for_the_folds_does_not_warn():
     labels = np.array([0, 5, *[1] * 20, *[2] * 20], np.float32)
     assert len(list(folds(labels, np.arange(42), num_folds=5, seed=0))) == 5
+
+
+def test_about_the_share_that_is_asked_for_is_held_out_with_whole_hosts():
+    labels, hosts = np.tile([0.0, 1.0, 4.0], 100).astype(np.float32), np.arange(300) // 3
+    train, held_out = hold_out(labels, hosts, 0.1, seed=3)
+    assert sorted([*train, *held_out]) == list(range(300))
+    assert 25 <= len(held_out) <= 35
+    assert not set(hosts[train]) & set(hosts[held_out])

@@ -22,8 +22,8 @@ def annotations():
 
 @pytest.fixture
 def learner(annotations, tmp_path):
-    recipe = FastTextRecipe(keep=(("quality", 3.0),), dim=4, num_buckets=1000)
-    return recipe.learners(annotations, tmp_path)["fasttext"]
+    recipe = FastTextRecipe(keep=(("quality", 3.0),), dim=4, num_buckets=1000, quantised=True)
+    return recipe.learners(annotations, tmp_path, print)["fasttext"]
 
 
 def test_a_document_is_worth_keeping_when_one_label_reaches_its_least_value(annotations):
@@ -38,14 +38,16 @@ def test_it_learns_what_is_there(learner):
     assert learner.merit(learner.targets[held_out], learner.trace(train, held_out, CHOICE.setting)[0]) == 1.0
 
 
-def test_equal_input_gives_an_equal_model(learner):
-    first, again = (learner.files(learner.fit(np.arange(40), CHOICE)) for _ in range(2))
-    assert first == again
+def test_equal_input_gives_an_equal_model(learner, tmp_path):
+    learner.save(learner.fit(np.arange(40), CHOICE), tmp_path)
+    first = (tmp_path / "model.ftz").read_bytes()
+    learner.save(learner.fit(np.arange(40), CHOICE), tmp_path)
+    assert (tmp_path / "model.ftz").read_bytes() == first
 
 
 def test_the_quantised_model_scores_as_the_packaged_classifier_does(learner, annotations, tmp_path):
     model = learner.fit(np.arange(40), CHOICE)
-    (tmp_path / "model.ftz").write_bytes(learner.files(model)["model.ftz"])
+    learner.save(model, tmp_path)
     scorer = learner.recipe.classifier("keep", tmp_path).load("cpu")
     assert scorer(annotations.texts)["keep"].tolist() == learner.scores(model, np.arange(40)).tolist()
 
@@ -56,5 +58,24 @@ def test_a_label_that_training_never_saw_has_probability_zero(learner):
 
 
 def test_wrong_settings_are_all_named():
-    recipe = FastTextRecipe(keep=(), learning_rate=(), dim=0, num_buckets=10, char_ngrams=(5, 3))
+    recipe = FastTextRecipe(keep=(), learning_rate=(), dim=0, num_buckets=10, char_ngrams=(5, 3), quantised=True)
     assert len(recipe.mistakes()) == 5
+
+
+def test_autotune_searches_by_itself_and_says_what_it_found(annotations, tmp_path):
+    recipe = FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1)
+    learner = recipe.learners(annotations, tmp_path, print)["fasttext"]
+    model, choice = learner.best(np.arange(30), np.arange(30, 40))
+    assert set(choice.setting) == {"learning_rate", "num_epochs", "dim", "ngrams"}
+    assert choice.merit == learner.merit(learner.targets[30:], learner.scores(model, np.arange(30, 40)))
+
+
+def test_a_model_is_whole_unless_it_is_to_be_quantised(annotations, tmp_path):
+    learner = FastTextRecipe(keep=(("quality", 3.0),), dim=4, num_buckets=10).learners(annotations, tmp_path, print)
+    learner["fasttext"].save(learner["fasttext"].fit(np.arange(40), CHOICE), tmp_path)
+    assert (tmp_path / "model.bin").is_file()
+
+
+def test_autotune_and_settings_to_choose_from_exclude_each_other():
+    recipe = FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1, num_epochs=(5, 10))
+    assert len(recipe.mistakes()) == 1
