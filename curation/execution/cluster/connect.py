@@ -3,12 +3,13 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster.existing import existing
 from curation.execution.cluster.roll import Roll
+from curation.execution.cluster.scheduler import workers_of
 from curation.execution.cluster.slurm import LOST_WORKER_S
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.cluster.worker import ALLOWED_FAILURES, PRELOAD, worker_environ
@@ -18,7 +19,7 @@ from curation.inference.replica import ScoringSpec
 if TYPE_CHECKING:
     from distributed import Client
 
-_LOOK_EVERY_S = 1
+_LOOK_EVERY_S = 0.1
 
 
 @contextmanager
@@ -113,8 +114,7 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
 def _await_worker(client: "Client", spec: ClusterSpec, stopping: Callable[[], bool]) -> None:
     until = time.monotonic() + spec.patience_s
     while not stopping():
-        with suppress(TimeoutError):
-            client.wait_for_workers(1, timeout=_LOOK_EVERY_S)
+        if any(each["status"] == "running" for each in workers_of(client).values()):
             return
         if spec.kind == "slurm":
             _raise_refusal(client)
@@ -124,6 +124,7 @@ def _await_worker(client: "Client", spec: ClusterSpec, stopping: Callable[[], bo
                 f"The scheduler at {where} has had no worker for {spec.patience_s:.0f} s. Start workers, then run "
                 "again."
             )
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _raise_refusal(client: "Client") -> None:

@@ -66,7 +66,7 @@ def _tried(address: str, timeout_s: float) -> "Client | str":
 
     try:
         asyncio.run(greet())  # a client would wait for ever for what listens and says nothing
-        return Client(address=address, timeout=timeout_s)
+        return Client(address=address, timeout=_REACH_S)  # it is also how long one that was lost is tried again
     except TimeoutError:
         return "what listens there does not speak as Dask does; its dashboard has another port"
     except (OSError, ValueError) as error:

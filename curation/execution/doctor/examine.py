@@ -15,6 +15,7 @@ from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.execution import checks
 from curation.execution.cluster.connect import connect
+from curation.execution.cluster.scheduler import lost_is_one_error, workers_of
 from curation.execution.doctor import facts, files, network, resources, rounds, software
 from curation.execution.doctor.asking import Ask, Failed, Patience, ask, within
 from curation.execution.doctor.facts import Facts
@@ -131,8 +132,9 @@ class _Doctor:
         spec, here, patience = self.spec, self.here, self.patience
         ours, num_asked = spec.cluster.kind != "existing", spec.cluster.num_asked(spec.scoring)
         rounds.wait_for(client, max(1, num_asked), patience.left_s(_COME_S))
-        about = client.scheduler_info(n_workers=-1)
-        scheduler_address, told = about["address"], about["workers"]
+        told = workers_of(client)
+        with lost_is_one_error(client):
+            scheduler_address = str(client.scheduler_info(n_workers=0)["address"])
         looks = (scheduler_address, spec.output)
         from_scheduler = rounds.connect_from_scheduler(client, scheduler_address, list(told), patience)
         asks = {each: Ask(each, facts.look, looks) for each in told if not isinstance(from_scheduler.get(each), str)}
