@@ -2,9 +2,14 @@
 
 import asyncio
 import json
+import os
+import signal
 import socket
+import threading
 
+import dask
 import pytest
+from run_files import execute
 
 from curation.core.errors import ClusterError
 from curation.execution.cluster import existing, jobqueue
@@ -15,7 +20,7 @@ from curation.inference.replica import ScoringSpec
 
 def refusal(**settings):
     """What is said of a cluster that cannot be had."""
-    with pytest.raises(ClusterError) as raised, connect(ClusterSpec(**settings), ScoringSpec()):
+    with pytest.raises(ClusterError) as raised, connect(ClusterSpec(**settings), ScoringSpec(), reach_s=1):
         pass
     return str(raised.value)
 
@@ -84,16 +89,15 @@ def test_an_unknown_host_is_not_waited_for():
 
 def test_an_address_without_a_port_is_not_waited_for():
     assert refusal(kind="existing", address="tcp://here") == (
-        "cluster.address: tcp://here: missing port number in address 'here'. Write it as tcp://host:port."
+        "cluster.address: tcp://here: missing port number in address 'here'. Write it as tcp://host:port, or "
+        "as tls://host:port with the certificates named in Dask's configuration (distributed.comm.tls)."
     )
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Schedulers are tried for a second."""
-    monkeypatch.setattr(existing, "_SOON_S", 0.5)
-    monkeypatch.setattr(existing, "_REACH_S", 1)
-    monkeypatch.setattr(existing, "_GREETING_S", 0.1)
+    monkeypatch.setattr(existing, "SOON_S", 0.5)
 
 
 @pytest.fixture
@@ -130,8 +134,68 @@ def test_a_file_that_no_scheduler_wrote_is_told_as_that(tmp_path):
     assert said.startswith(f"cluster.scheduler_file: {tmp_path}/scheduler.json is no file of a scheduler (JSONDecode")
 
 
+@pytest.fixture
+def mute():
+    """The address of something that listens and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+
 @pytest.mark.usefixtures("impatient")
-def test_something_else_that_listens_is_not_waited_for_forever():
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        said = refusal(kind="existing", address=f"tcp://127.0.0.1:{mute.getsockname()[1]}")
-    assert "(what listens there does not speak as Dask does; its dashboard has another port; tried for 1 s)" in said
+def test_something_that_listens_and_says_nothing_is_not_waited_for_forever(mute):
+    assert refusal(kind="existing", address=mute).startswith(
+        f"No scheduler answers at {mute} (it accepts connections and says nothing: busy, hung, or no scheduler of Dask "
+        "(its dashboard has another port); tried for 1 s). Look"
+    )
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_signal_while_a_scheduler_is_tried_ends_the_run_as_stopped(tables):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def ask_to_stop():
+            with server.accept()[0]:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        asking = threading.Thread(target=ask_to_stop)
+        asking.start()
+        done = execute(
+            tables | {"cluster": {"kind": "existing", "address": f"tcp://127.0.0.1:{server.getsockname()[1]}"}}
+        )
+        asking.join()
+    assert (done.code, "Stopped; what was finished is kept." in done.text) == (75, True)
+
+
+def test_a_secure_address_without_certificates_is_told_what_to_set():
+    assert refusal(kind="existing", address="tls://127.0.0.1:9").endswith(
+        "Write it as tcp://host:port, or as tls://host:port with the certificates named in Dask's configuration "
+        "(distributed.comm.tls)."
+    )
+
+
+def test_a_certificate_that_is_not_there_is_not_waited_for(tmp_path):
+    keys = ("ca-file", "client.cert", "client.key")
+    with dask.config.set({f"distributed.comm.tls.{key}": str(tmp_path / "none.pem") for key in keys}):
+        assert "No such file" in refusal(kind="existing", address="tls://127.0.0.1:9")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_resolver_that_fails_is_tried_on_and_a_name_that_nobody_has_is_not(monkeypatch, port):
+    failures = [socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")]
+    monkeypatch.setattr("distributed.comm.resolve_address", lambda _: raise_first(failures))
+    assert "Connection refused" in refusal(kind="existing", address=f"tcp://127.0.0.1:{port}")
+    failures[0] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert "no such host" in refusal(kind="existing", address=f"tcp://127.0.0.1:{port}")
+
+
+def raise_first(errors):
+    raise errors[0]
+
+
+def test_a_notebook_whose_loop_runs_reaches_a_scheduler(client):
+    async def in_a_cell():
+        spec = ClusterSpec(kind="existing", address=client.scheduler.address)
+        with existing.existing(spec) as another:
+            return another.status
+
+    assert asyncio.run(in_a_cell()) == "running"

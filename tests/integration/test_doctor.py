@@ -221,7 +221,7 @@ def test_an_output_that_nothing_can_open_is_told_and_the_rest_is_examined(tables
 
 
 def test_without_a_scheduler_this_machine_is_examined(tables, monkeypatch):
-    for name, seconds in (("_SOON_S", 0.5), ("_REACH_S", 1)):
+    for name, seconds in (("SOON_S", 0.5), ("REACH_S", 1)):
         monkeypatch.setattr(f"curation.execution.cluster.existing.{name}", seconds)
     found = examined(tables | {"cluster": {"kind": "existing", "address": "tcp://127.0.0.1:9"}})
     (text,) = to_change(found.pop("cluster"))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from curation.core.errors import ClusterError
-from curation.execution.cluster.existing import existing
+from curation.execution.cluster.existing import REACH_S, existing
 from curation.execution.cluster.roll import Roll
 from curation.execution.cluster.scheduler import workers_of
 from curation.execution.cluster.slurm import LOST_WORKER_S
@@ -24,16 +24,20 @@ _LOOK_EVERY_S = 0.1
 
 @contextmanager
 def connect(
-    spec: ClusterSpec, scoring: ScoringSpec, stopping: Callable[[], bool] = lambda: False
+    spec: ClusterSpec,
+    scoring: ScoringSpec,
+    stopping: Callable[[], bool] = lambda: False,
+    reach_s: float = REACH_S,
 ) -> "Iterator[Client]":
     """A client of the cluster with at least one worker, and on leaving, the end of whatever was started for it.
 
     One process and one Dask thread a worker; its libraries use scoring.compute_threads threads, told before they are
     imported. When `stopping()` turns true while there is no worker yet, none is waited for. Raises ClusterError when
-    the scheduler cannot be reached, has no worker in time, or has workers that would quarrel about a GPU or a replica.
+    the scheduler cannot be reached within `reach_s` or before it is time to stop, is lost, has no worker in time, or
+    has workers that would quarrel about a GPU or a replica.
     """
     spec, _ = spec.settled(scoring.device)
-    with existing(spec) if spec.kind == "existing" else _started(spec, scoring) as client:
+    with existing(spec, stopping, reach_s) if spec.kind == "existing" else _started(spec, scoring) as client:
         _await_worker(client, spec, stopping)
         Roll(client, scoring.device if spec.kind == "existing" else spec.device(scoring.device)).call()
         yield client
