@@ -21,6 +21,7 @@ SOON_S, REACH_S = 5, 60
 """How long a scheduler that is there takes to answer; how long one is tried that does not, in steps of the former."""
 
 _CONNECT_SHARE = 0.8  # of a step; the rest is for the greeting
+_NO_ANSWER = "no answer"
 _HOW = (
     "Write it as tcp://host:port, or as tls://host:port with the certificates named in Dask's configuration "
     "(distributed.comm.tls)."
@@ -74,7 +75,7 @@ def _reached(spec: ClusterSpec, stopping: Callable[[], bool], reach_s: float) ->
                 raise ClusterError(f"Stopped before a scheduler was reached at {where} ({client}).")
             if not why and reach_s > SOON_S:
                 sys.stderr.write(f"{where}: {client}; trying for {reach_s:.0f} s.\n")
-            why = client
+            why = why if client == _NO_ANSWER and why else client
     except (TypeError, ValueError, ImportError, RuntimeError, OSError) as error:  # none that passes by itself
         raise ClusterError(f"{key}: {where}: {error}. {_HOW}") from None
     raise ClusterError(f"No scheduler answers at {where} ({why}; tried for {reach_s:.0f} s). {_advice(spec)}")
@@ -100,7 +101,7 @@ def _tried(address: str, settings: Mapping[str, Any]) -> "Client | str":
             "port)"
         )
     except OSError as error:
-        return str(_root(error)) or "no answer"
+        return str(_root(error)) or _NO_ANSWER
 
 
 def _address_in(file: str) -> str:
