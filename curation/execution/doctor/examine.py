@@ -15,6 +15,7 @@ from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.execution import checks
 from curation.execution.cluster.connect import connect
+from curation.execution.cluster.existing import SOON_S
 from curation.execution.cluster.scheduler import lost_is_one_error, workers_of
 from curation.execution.doctor import facts, files, network, resources, rounds, software
 from curation.execution.doctor.asking import Ask, Failed, Patience, ask, within
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _TOGETHER_S = 55.0  # beside the start of a cluster
+_FIRST_WORKER_S = 45  # then it goes on without one: a run would wait for a day in Slurm's queue
 _PLAN_S = 15.0
 _COME_S = 20.0  # for the workers that are not there when the first one is
 _LOOK_S = 10.0
@@ -108,11 +110,13 @@ class _Doctor:
 
     @contextmanager
     def connected(self) -> "Iterator[Client]":
-        """A client of the cluster, whose start may take longer than what is asked of it."""
+        """A client of the cluster, whose start may take longer than what is asked of it, though not for long."""
         start = time.monotonic()
+        cluster = self.spec.cluster
+        cluster = replace(cluster, wait_s=min(int(cluster.patience_s), _FIRST_WORKER_S))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ, which are judged here
-            with connect(self.spec.cluster, self.spec.scoring) as client:
+            with connect(cluster, self.spec.scoring, reach_s=SOON_S) as client:
                 self.patience.pause(time.monotonic() - start)
                 yield client
 
