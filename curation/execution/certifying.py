@@ -20,6 +20,7 @@ from curation.core.errors import CurationError, ModelError
 from curation.data.reader import Partition, read
 from curation.data.shards import Shard
 from curation.execution.choices import AUTO, EXACT, FAST, Choice, in_precision
+from curation.execution.cluster.scheduler import workers_of
 from curation.execution.plan import Plan
 from curation.execution.spec import RunSpec
 from curation.execution.window import run_window
@@ -72,7 +73,7 @@ def measure(client: "Client", plan: Plan, size: int, stopping: Callable[[], bool
     cannot be read or scored are left out.
     """
     drawn = sorted(plan.shards, key=_lot)[:_MOST_SHARDS]
-    num_tasks = max(1, min(len(drawn), len(client.scheduler_info(n_workers=-1)["workers"])))
+    num_tasks = max(1, min(len(drawn), len(workers_of(client))))
     num_each = -(-size // max(1, len(drawn)))
     parts = [tuple(drawn[number::num_tasks]) for number in range(num_tasks)]
     tasks = [SampleTask(plan.spec, part, num_each, plan.unmeasured) for part in parts]

@@ -55,8 +55,13 @@ def run(plan: Plan, console: Console, *, prune: bool = False) -> int:
     with RunLog(plan.layout) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
         num_tasks = len(plan.missing.tasks)
         log.event("start", config=config.dump(plan.spec), shards=len(plan.shards), tasks=num_tasks, swept=num_swept)
-        with connect(plan.asked.cluster, plan.asked.scoring, stopping) as client:
-            code = _carry_out(plan, client, console, log, stopping, prune=prune)
+        try:
+            with connect(plan.asked.cluster, plan.asked.scoring, stopping) as client:
+                code = _carry_out(plan, client, console, log, stopping, prune=prune)
+        except ClusterError:
+            if not stopping():
+                raise
+            code = _stopped(console, stopping, is_manned=False)
         log.event("end", exit_code=code)
         return code
 

@@ -1,16 +1,15 @@
 """Work on the cluster: many tasks through a bounded window of futures, or one on each worker."""
 
-import asyncio
-import concurrent.futures
 import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from curation.core.errors import ClusterError, CurationError, DeviceError
+from curation.execution.cluster.scheduler import lost_is_one_error, workers_of
 from curation.execution.cluster.worker import walltime
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ _MOST_RESTARTS = 2
 _END_S = 10
 _LOOK_EVERY_S = 1.0
 _POLL_S = 0.01
-_LOST = "The scheduler was lost, and with it what was running. Start one, then run the same command again to go on."
-_WHEN_LOST = (OSError, asyncio.CancelledError, concurrent.futures.CancelledError)  # CommClosedError is an OSError
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def run_window(
     there are workers; items never submitted have no outcome. Raises ClusterError when the scheduler is lost, or when
     there is no worker for `patience_s`.
     """
-    with _lost_is_one_error():
+    with lost_is_one_error(client):
         yield from _Window(client, function, items, stopping, patience_s).outcomes()
 
 
@@ -77,13 +74,13 @@ def on_each_worker(client: "Client", function: Callable[..., Result], *arguments
     """
     results: dict[str, Result] = {}
     error: BaseException | None = None
-    with _lost_is_one_error():
+    with lost_is_one_error(client):
         pending = {
-            worker: client.submit(function, *arguments, workers=[worker], pure=False) for worker in _workers(client)
+            worker: client.submit(function, *arguments, workers=[worker], pure=False) for worker in workers_of(client)
         }
         while pending:
             _await_one(pending.values())
-            there = _workers(client)
+            there = workers_of(client)
             for worker, future in [*pending.items()]:
                 if future.status == "error":
                     error = future.exception()
@@ -118,19 +115,6 @@ def _await_one(futures: "Iterable[Future]") -> None:
 
     with suppress(TimeoutError):
         wait(list(futures), timeout=_LOOK_EVERY_S, return_when="FIRST_COMPLETED")
-
-
-def _workers(client: "Client") -> set[str]:
-    return set(client.scheduler_info(n_workers=-1)["workers"])
-
-
-@contextmanager
-def _lost_is_one_error() -> Iterator[None]:
-    """What Dask raises in various ways when the scheduler is gone, as one ClusterError."""
-    try:
-        yield
-    except _WHEN_LOST as error:
-        raise ClusterError(_LOST) from error
 
 
 class _Attempt(NamedTuple):
@@ -180,7 +164,7 @@ class _Window(Generic[Item, Result]):
         self.stopping = stopping
         self.patience_s = patience_s
         self.waiting = deque((item, 1) for item in items)
-        self.completed = as_completed(raise_errors=False)
+        self.completed = as_completed(loop=client.loop, raise_errors=False)
         self.running: dict[str, list[tuple[Item, int]]] = {}
         self.suspects: deque[tuple[Item, int]] = deque()
         self.retired: Counter[str] = Counter()
@@ -217,7 +201,7 @@ class _Window(Generic[Item, Result]):
         """Count the workers, at most once a second: it is a question to the scheduler."""
         now = time.monotonic()
         if now - self.looked_at >= _LOOK_EVERY_S:
-            self.num_workers = len(_workers(self.client))
+            self.num_workers = len(workers_of(self.client))
             self.looked_at = now
         if self.num_workers or self.worked_at == -math.inf:
             self.worked_at = now
@@ -282,7 +266,7 @@ class _Window(Generic[Item, Result]):
 
     def retire(self, worker: str) -> None:
         """Put a fresh process in a worker's place where a nanny can; the third time in one place, none."""
-        about = self.client.scheduler_info(n_workers=-1)["workers"].get(worker, {})
+        about = workers_of(self.client).get(worker, {})
         place = str(about.get("nanny") or worker)
         self.retired[place] += 1
         if about.get("nanny") and self.retired[place] <= _MOST_RESTARTS:

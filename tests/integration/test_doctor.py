@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 from run_files import REPOSITORY, wait_until
 
 from curation import config
@@ -221,13 +222,23 @@ def test_an_output_that_nothing_can_open_is_told_and_the_rest_is_examined(tables
 
 
 def test_without_a_scheduler_this_machine_is_examined(tables, monkeypatch):
-    for name, seconds in (("_SOON_S", 0.5), ("_REACH_S", 1)):
-        monkeypatch.setattr(f"curation.execution.cluster.existing.{name}", seconds)
+    for module in ("cluster.existing", "doctor.examine"):
+        monkeypatch.setattr(f"curation.execution.{module}.SOON_S", 0.5)
     found = examined(tables | {"cluster": {"kind": "existing", "address": "tcp://127.0.0.1:9"}})
     (text,) = to_change(found.pop("cluster"))
     assert text.startswith("No scheduler answers at tcp://127.0.0.1:9")
     assert list(found) == ["plan", "interfaces", "limits", "output", "versions", "models", "input"]
     assert [to_change(findings) for findings in found.values()] == [[]] * 7
+
+
+def test_without_a_worker_this_machine_is_examined_and_a_day_is_not_waited_for(tables, monkeypatch):
+    monkeypatch.setattr("curation.execution.doctor.examine._FIRST_WORKER_S", 1)
+    with LocalCluster(n_workers=0, dashboard_address=":0") as cluster:
+        table = {"kind": "existing", "address": cluster.scheduler_address, "wait_s": 86400}
+        found = examined(tables | {"cluster": table})
+    (text,) = to_change(found["cluster"])
+    assert text.endswith("has had no worker for 1 s. Start workers, then run again.")
+    assert list(found)[-1] == "input"
 
 
 def test_mistakes_of_the_cluster_table_are_told_once_and_the_rest_is_examined(tables):

@@ -7,6 +7,7 @@ from distributed.comm import CommClosedError
 from doubles import nvml
 
 from curation.core.errors import ClusterError
+from curation.execution.cluster import roll as roll_module
 from curation.execution.cluster import spec, worker
 from curation.execution.cluster.roll import Roll
 from curation.execution.cluster.slurm import SlurmSpec, seconds
@@ -149,10 +150,12 @@ def test_times_are_read_as_slurm_reads_them(time, in_seconds):
 
 
 class Workers:
-    """What a client says of workers by the UUIDs of their GPUs."""
+    """What a client says of workers by the UUIDs of their GPUs, or by the error that asking for it ends in."""
 
-    def __init__(self, *uuids, hung=()):
-        self.asked, self.hung = [], set(hung)
+    status = "running"
+
+    def __init__(self, *uuids):
+        self.asked = []
         self.uuids = {f"tcp://w:{number}": uuid for number, uuid in enumerate(uuids)}
         self.names = {address: f"w{address[-1]}" for address in self.uuids}
 
@@ -161,12 +164,13 @@ class Workers:
         return {"workers": {each: {"nthreads": 1, "name": self.names.get(each, each)} for each in self.uuids}}
 
     def run(self, _function, workers, on_error, callback_timeout):
-        assert on_error == "ignore"
+        assert on_error == "return"
         assert callback_timeout > 0
-        self.asked.append(workers)
-        if self.hung.intersection(workers):
-            raise TimeoutError
-        return {address: self.uuids[address] for address in workers}
+        self.asked.extend(workers)
+        (worker,) = workers
+        if isinstance(self.uuids[worker], TimeoutError):
+            raise self.uuids[worker]
+        return {worker: self.uuids[worker]}
 
 
 def test_every_worker_has_a_gpu_of_its_own():
@@ -191,7 +195,7 @@ def test_a_worker_that_comes_later_is_looked_at_and_the_others_are_not_again():
     workers.uuids["tcp://w:1"] = "GPU-a"
     with pytest.raises(ClusterError, match="share the GPU GPU-a"):
         roll.call()
-    assert workers.asked == [["tcp://w:0"], ["tcp://w:1"]]
+    assert workers.asked == ["tcp://w:0", "tcp://w:1"]
 
 
 def test_a_worker_that_has_gone_shares_nothing():
@@ -209,20 +213,31 @@ def test_a_worker_without_a_name_of_its_own_is_named_once():
         Roll(workers, "cuda").call()
 
 
-def test_a_worker_that_hangs_holds_up_nobody_and_is_asked_again(caplog):
-    workers = Workers("GPU-a", "GPU-b", hung=["tcp://w:1"])
+def test_a_worker_that_hangs_is_told_once_and_asked_again_a_minute_later(caplog, monkeypatch):
+    workers = Workers("GPU-a", TimeoutError())
     roll = Roll(workers, "cuda")
     roll.call()
-    assert roll.gpus == {"tcp://w:0": "GPU-a"}
-    assert "tcp://w:1 does not say which GPU it has" in caplog.text
-    workers.hung.clear()
+    roll.call()
+    assert workers.asked.count("tcp://w:1") == 1
+    monkeypatch.setattr(roll_module, "_AGAIN_S", 0)
+    roll.call()
+    assert workers.asked.count("tcp://w:1") == 2
+    assert caplog.text.count("tcp://w:1 does not say which GPU it has: it gives no answer in time") == 1
+    workers.uuids["tcp://w:1"] = "GPU-b"
     roll.call()
     assert roll.gpus == {"tcp://w:0": "GPU-a", "tcp://w:1": "GPU-b"}
 
 
-def test_workers_that_all_hang_are_an_error():
-    workers = Workers("GPU-a", "GPU-b", hung=["tcp://w:0", "tcp://w:1"])
-    with pytest.raises(ClusterError, match="None of 2 workers answers within 20 s"):
+def test_a_worker_that_cannot_look_for_its_gpu_is_told_with_what_it_raises(caplog):
+    roll = Roll(Workers("GPU-a", OSError("no driver")), "cuda")
+    roll.call()
+    assert roll.gpus == {"tcp://w:0": "GPU-a"}
+    assert "tcp://w:1 does not say which GPU it has: it raises OSError: no driver. End it" in caplog.text
+
+
+def test_workers_none_of_whom_says_which_gpu_it_has_are_an_error():
+    workers = Workers(TimeoutError(), TimeoutError())
+    with pytest.raises(ClusterError, match="None of 2 workers says which GPU it has; the first of them gives no"):
         Roll(workers, "cuda").call()
 
 

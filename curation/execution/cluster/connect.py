@@ -1,14 +1,18 @@
 """A client of the cluster that a config means: the one place that knows its kinds."""
 
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from curation.core.errors import ClusterError
-from curation.execution.cluster.existing import existing
+from curation.execution.cluster.existing import REACH_S, existing
 from curation.execution.cluster.roll import Roll
+from curation.execution.cluster.scheduler import workers_of
 from curation.execution.cluster.slurm import LOST_WORKER_S
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.cluster.worker import ALLOWED_FAILURES, PRELOAD, worker_environ
@@ -18,21 +22,25 @@ from curation.inference.replica import ScoringSpec
 if TYPE_CHECKING:
     from distributed import Client
 
-_LOOK_EVERY_S = 1
+_LOOK_EVERY_S = 0.1
 
 
 @contextmanager
 def connect(
-    spec: ClusterSpec, scoring: ScoringSpec, stopping: Callable[[], bool] = lambda: False
+    spec: ClusterSpec,
+    scoring: ScoringSpec,
+    stopping: Callable[[], bool] = lambda: False,
+    reach_s: float = REACH_S,
 ) -> "Iterator[Client]":
     """A client of the cluster with at least one worker, and on leaving, the end of whatever was started for it.
 
     One process and one Dask thread a worker; its libraries use scoring.compute_threads threads, told before they are
     imported. When `stopping()` turns true while there is no worker yet, none is waited for. Raises ClusterError when
-    the scheduler cannot be reached, has no worker in time, or has workers that would quarrel about a GPU or a replica.
+    the scheduler cannot be reached within `reach_s` or before it is time to stop, is lost, has no worker in time, or
+    has workers that would quarrel about a GPU or a replica.
     """
     spec, _ = spec.settled(scoring.device)
-    with existing(spec) if spec.kind == "existing" else _started(spec, scoring) as client:
+    with existing(spec, stopping, reach_s) if spec.kind == "existing" else _started(spec, scoring) as client:
         _await_worker(client, spec, stopping)
         Roll(client, scoring.device if spec.kind == "existing" else spec.device(scoring.device)).call()
         yield client
@@ -101,6 +109,12 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
     from curation.execution.cluster.jobqueue import Job
 
     del scratch  # is not on the nodes
+    try:
+        Path(spec.slurm.logs).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClusterError(
+            f"cluster.slurm.logs: {spec.slurm.logs} cannot be made ({error.strerror}). Name a folder that can."
+        ) from None
     cluster = SLURMCluster(job_cls=Job, **spec.slurm.jobqueue(spec.memory_bytes, scoring.compute_threads))
     # Not scale(): it would not replace a job that ended early.
     # A window has two tasks for each worker: this target asks for twice the workers while there is work for them.
@@ -112,22 +126,37 @@ def _slurm(spec: ClusterSpec, scoring: ScoringSpec, scratch: str) -> Any:
 
 def _await_worker(client: "Client", spec: ClusterSpec, stopping: Callable[[], bool]) -> None:
     until = time.monotonic() + spec.patience_s
+    is_told = False
     while not stopping():
-        with suppress(TimeoutError):
-            client.wait_for_workers(1, timeout=_LOOK_EVERY_S)
+        if any(each["status"] == "running" for each in workers_of(client).values()):
             return
-        if spec.kind == "slurm":
-            _raise_refusal(client)
+        if spec.kind == "slurm" and _has_taken_one(client) and not is_told:
+            wait = timedelta(seconds=spec.patience_s)
+            sys.stderr.write(f"{_asked(spec)}; waiting up to {wait} for the first worker. {_look(spec)}\n")
+            is_told = True
         if time.monotonic() > until:
+            if spec.kind == "slurm":
+                raise ClusterError(f"{_asked(spec)}, and no worker came in {spec.patience_s:.0f} s. {_look(spec)}")
             where = spec.address or spec.scheduler_file or "this process"
             raise ClusterError(
                 f"The scheduler at {where} has had no worker for {spec.patience_s:.0f} s. Start workers, then run "
                 "again."
             )
+        time.sleep(_LOOK_EVERY_S)
 
 
-def _raise_refusal(client: "Client") -> None:
-    """Raise ClusterError when Slurm has refused every job."""
-    refusals = [job.refusal for job in cast("Any", client.cluster).workers.values()]
-    if refusals and all(refusals):
-        raise ClusterError(refusals[0])
+def _has_taken_one(client: "Client") -> bool:
+    """Whether Slurm has taken a job; ClusterError when it has refused all of them twice."""
+    jobs = list(cast("Any", client.cluster).workers.values())  # at once: the loop's thread changes them
+    if jobs and all(job.num_refused > 1 for job in jobs):
+        raise ClusterError(jobs[0].refusal)
+    return any(job.job_id for job in jobs)
+
+
+def _asked(spec: ClusterSpec) -> str:
+    num_jobs = spec.min_workers or spec.num_jobs
+    return f"{num_jobs:,} job{'s are' if num_jobs > 1 else ' is'} asked of Slurm"
+
+
+def _look(spec: ClusterSpec) -> str:
+    return f"`squeue` says what is waited for; what jobs print is in {spec.slurm.logs}."

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from functools import cache
 
 from dask_jobqueue.slurm import SLURMJob
@@ -9,17 +10,19 @@ from distributed import Status
 
 from curation.core.errors import ClusterError
 
-_AGAIN_S = 60.0
+_ANSWER_S = 60.0
+_SOON_AGAIN_S, _AGAIN_S = 5.0, 60.0
 _warn = cache(logging.getLogger("curation").warning)  # a hundred jobs are refused for one reason
 
 
 class Job(SLURMJob):  # type: ignore[misc]
-    """A job of one worker. One that Slurm refuses counts as asked for, and is asked for again every minute.
+    """A job of one worker. One that Slurm refuses counts as asked for, and is asked for again: soon, then every minute.
 
-    `refusal` is what Slurm said to the last try, in words, "" when it took the job.
+    `refusal` is what Slurm said to the last try, in words, "" when it took the job; `num_refused` counts such tries.
     """
 
     refusal = ""
+    num_refused = 0
     _asking: "asyncio.Task[None] | None" = None
 
     async def start(self) -> None:
@@ -37,6 +40,8 @@ class Job(SLURMJob):  # type: ignore[misc]
         self.status = Status.closed
 
     async def _ask_again(self) -> None:
+        await asyncio.sleep(_SOON_AGAIN_S)
+        await self._ask()
         while self.refusal:
             await asyncio.sleep(_AGAIN_S)
             await self._ask()
@@ -46,24 +51,51 @@ class Job(SLURMJob):  # type: ignore[misc]
     async def _ask(self) -> None:
         try:
             await super().start()
-            self.refusal = ""
-        except ClusterError as error:
-            self.refusal = str(error)
+            self.refusal, self.num_refused = "", 0
+        except (ClusterError, OSError) as error:
+            self.refusal = (
+                str(error)
+                if isinstance(error, ClusterError)
+                else f"A job cannot be written for sbatch ({error}). Make room where temporary files lie."
+            )
+            self.num_refused += 1
 
     async def _submit_job(self, script_filename: str) -> str:
         try:
             process = await asyncio.create_subprocess_exec(
-                "sbatch", script_filename, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+                "sbatch",
+                "--parsable",  # else one cannot tell the number of a job from those in the name of a cluster
+                script_filename,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
             raise ClusterError(
                 f"sbatch cannot be run here ({error.strerror}). Run this on a login node of Slurm, or choose another "
                 "cluster.kind."
             ) from None
-        out, err = await process.communicate()
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), _ANSWER_S)
+        except TimeoutError:
+            raise ClusterError(
+                f"sbatch does not end within {_ANSWER_S:.0f} s. Look whether slurmctld answers: `scontrol ping`."
+            ) from None
+        finally:
+            if process.returncode is None:  # too late, or given up with the cluster
+                with suppress(ProcessLookupError):
+                    process.kill()
         if process.returncode:
-            said = (
-                "; ".join(err.decode(errors="replace").split("\n")).strip("; ") or f"exit status {process.returncode}"
+            said = _in_one_line(err) or f"exit status {process.returncode}"
+            raise ClusterError(f"Slurm refuses a job: {said}. If it is a setting, correct [cluster.slurm].")
+        number = out.decode(errors="replace").strip().partition(";")[0]
+        if not number.isdecimal():
+            said = "; ".join(filter(None, map(_in_one_line, (out, err)))) or "nothing"
+            raise ClusterError(
+                f"sbatch --parsable says no number of a job, but {said!r}. Look what `type sbatch` is: a wrapper must "
+                "pass its options on."
             )
-            raise ClusterError(f"Slurm refuses a job: {said}. Correct [cluster.slurm].")
-        return out.decode()
+        return number
+
+
+def _in_one_line(said: bytes) -> str:
+    return "; ".join(said.decode(errors="replace").split("\n")).strip("; ")

@@ -16,6 +16,8 @@ from curation.data import storage
 from curation.data.inputs import Found, find
 from curation.execution import checks
 from curation.execution.cluster.connect import connect
+from curation.execution.cluster.existing import SOON_S
+from curation.execution.cluster.scheduler import lost_is_one_error, workers_of
 from curation.execution.doctor import facts, files, network, resources, rounds, software
 from curation.execution.doctor.asking import Ask, Failed, Patience, ask, within
 from curation.execution.doctor.facts import Facts
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _TOGETHER_S = 55.0  # beside the start of a cluster
+_FIRST_WORKER_S = 45  # then it goes on without one: a run would wait for a day in Slurm's queue
 _PLAN_S = 15.0
 _COME_S = 20.0  # for the workers that are not there when the first one is
 _LOOK_S = 10.0
@@ -108,11 +111,13 @@ class _Doctor:
 
     @contextmanager
     def connected(self) -> "Iterator[Client]":
-        """A client of the cluster, whose start may take longer than what is asked of it."""
+        """A client of the cluster, whose start may take longer than what is asked of it, though not for long."""
         start = time.monotonic()
+        cluster = self.spec.cluster
+        cluster = replace(cluster, wait_s=min(int(cluster.patience_s), _FIRST_WORKER_S))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions that differ, which are judged here
-            with connect(self.spec.cluster, self.spec.scoring) as client:
+            with connect(cluster, self.spec.scoring, reach_s=SOON_S) as client:
                 self.patience.pause(time.monotonic() - start)
                 yield client
 
@@ -132,8 +137,9 @@ class _Doctor:
         spec, here, patience = self.spec, self.here, self.patience
         ours, num_asked = spec.cluster.kind != "existing", spec.cluster.num_asked(spec.scoring)
         rounds.wait_for(client, max(1, num_asked), patience.left_s(_COME_S))
-        about = client.scheduler_info(n_workers=-1)
-        scheduler_address, told = about["address"], about["workers"]
+        told = workers_of(client)
+        with lost_is_one_error(client):
+            scheduler_address = str(client.scheduler_info(n_workers=0)["address"])
         looks = (scheduler_address, spec.output)
         from_scheduler = rounds.connect_from_scheduler(client, scheduler_address, list(told), patience)
         asks = {each: Ask(each, facts.look, looks) for each in told if not isinstance(from_scheduler.get(each), str)}
