@@ -14,7 +14,7 @@ from curation.classifiers.source import is_hub_id, resolve
 from curation.core.fingerprint import fingerprint
 from curation.data.storage import committed, write_bytes
 from curation.inference.files import sha256
-from curation.inference.replica import ScoringSpec
+from curation.inference.replica import ScoringSpec, prepare_torch
 from curation.training import scales
 from curation.training.annotations import ADDITIVE, Annotations, Column, Scale
 from curation.training.evaluation import Metric
@@ -89,6 +89,7 @@ class EncoderRecipe(Recipe):
 
     def learners(self, annotations: Annotations, scratch: Path, say: Say) -> Mapping[str, Learner]:
         """One for each method, on the same features."""
+        prepare_torch(ScoringSpec())  # whether or not the features are there already: as many threads, equal heads
         features = self._features(annotations, scratch, say)
         targets = self.targets(annotations)
         return {method.kind: HeadLearner(method, features, targets) for method in self.method}
@@ -109,8 +110,6 @@ class EncoderRecipe(Recipe):
 
     def _features(self, annotations: Annotations, scratch: Path, say: Say) -> NDArray[np.float32]:
         """The trunk's pooled outputs [n, D], by the code that scores; kept by the identity of what they depend on."""
-        import torch
-
         from curation.inference.features import pooled
 
         trunk = resolve(self.trunk)
@@ -119,9 +118,8 @@ class EncoderRecipe(Recipe):
         path = scratch / f"features-{identity[:16]}.npy"
         if not path.exists():
             say(f"{self.trunk} reads {len(annotations.texts)} documents once; what it makes of them is kept.")
-            here = ScoringSpec(compute_threads=torch.get_num_threads())
             with committed(str(path)) as file:
-                np.save(file, pooled(annotations.texts, trunk, self.pooling, self.max_tokens, here))
+                np.save(file, pooled(annotations.texts, trunk, self.pooling, self.max_tokens))
         return np.asarray(np.load(path), np.float32)
 
 
