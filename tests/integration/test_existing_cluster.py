@@ -37,14 +37,22 @@ def scheduler_file(tmp_path):
         process.wait()
 
 
-def test_by_scheduler_file_and_by_address_the_files_are_the_same(tables, scheduler_file, tmp_path):
+def test_by_address_by_scheduler_file_and_on_cores_of_its_own_a_run_writes_the_same_files(
+    tables, scheduler_file, tmp_path
+):
     file, _ = scheduler_file
     wait_until(file.exists)
-    by_address = contents(execute(tables).folder)
-    there = execute(
-        tables | {"output": str(tmp_path / "there"), "cluster": {"kind": "existing", "scheduler_file": str(file)}}
-    )
-    assert (there.code, contents(there.folder)) == (0, by_address)
+    places = {
+        "address": tables["cluster"],
+        "file": {"kind": "existing", "scheduler_file": str(file)},
+        "cores": {"kind": "cpu", "workers": 1},
+    }
+    runs = {
+        name: execute(tables | {"output": str(tmp_path / name), "cluster": place}) for name, place in places.items()
+    }
+    assert [run.code for run in runs.values()] == [0, 0, 0]
+    by_address = contents(runs["address"].folder)
+    assert [contents(run.folder) == by_address for run in runs.values()] == [True, True, True]
 
 
 def test_a_lost_scheduler_is_one_clear_message_and_the_run_can_go_on(tables, corpus, scheduler_file, tmp_path):
