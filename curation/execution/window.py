@@ -1,5 +1,6 @@
 """Work on the cluster: many tasks through a bounded window of futures, or one on each worker."""
 
+import asyncio
 import math
 import time
 from collections import Counter, deque
@@ -103,10 +104,15 @@ class _Value(NamedTuple):
 
 
 def _result(future: "Future") -> _Value | None:
-    """What a finished future holds; None when its worker has left with it."""
+    """What a finished future holds; None when its worker has left with it, or has no time to give it now.
+
+    Dask's sync() ends with UnboundLocalError where what it waits for is cancelled just as its time is over.
+    """
     try:
         return _Value(future.result(timeout=_LOOK_EVERY_S))
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError, UnboundLocalError):
+        if future.status == "cancelled":
+            raise ClusterError("The scheduler has dropped what was running. Run the same command again to go on.")
         return None
 
 
