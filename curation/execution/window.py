@@ -112,7 +112,8 @@ def _result(future: "Future") -> _Value | None:
         return _Value(future.result(timeout=_LOOK_EVERY_S))
     except (TimeoutError, asyncio.CancelledError, UnboundLocalError):
         if future.status == "cancelled":
-            raise ClusterError("The scheduler has dropped what was running. Run the same command again to go on.")
+            text = "The scheduler has dropped what was running. Run the same command again to go on."
+            raise ClusterError(text) from None
         return None
 
 
