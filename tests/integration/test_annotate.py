@@ -112,7 +112,7 @@ def test_documents_become_annotations_that_training_reads(run, endpoint):
     code, said = run.annotate()
     assert code == 0
     assert run.labels() == {f"d{number}": number for number in range(6)}
-    read = annotations.read(run.output / "annotations.parquet", ["fineweb-edu"])
+    read = annotations.read(run.output / "annotations.parquet", [annotations.Column("fineweb-edu")])
     assert sorted(read.texts) == run.texts
     assert "fineweb-edu: 6 of 6 documents have a label (0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1)" in said
 
