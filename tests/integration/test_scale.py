@@ -66,6 +66,7 @@ def planned(tables):
         tracemalloc.stop()
 
 
+@pytest.mark.long  # after a whole suite in one process, garbage that nobody has collected yet counts too
 def test_the_memory_of_a_plan_is_a_few_kilobytes_a_shard(many):
     plans, peaks = zip(*(planned(many.done.plan.asked) for _ in range(3)), strict=True)
     assert (len(plans[0].shards), plans[0].missing.tasks) == (many.num_shards, ())
