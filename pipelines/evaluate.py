@@ -6,7 +6,7 @@ python pipelines/evaluate.py CONFIG.toml [key=value …] [--plan]
 from command_line import OUT, end_with, parser
 
 from curation import config
-from curation.training.evaluate import CATALOGS, KINDS, EvaluationSpec, evaluate, plan
+from curation.evaluation.evaluate import CATALOGS, KINDS, EvaluationSpec, evaluate, plan
 
 
 def main() -> int:

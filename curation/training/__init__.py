@@ -1,1 +1,1 @@
-"""Annotations → classifiers: splits by host, heads and fastText models, evaluation, classifier directories."""
+"""Annotations → classifiers: splits by host, heads and fastText models, classifier directories."""

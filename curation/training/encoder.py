@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.source import is_hub_id, resolve
 from curation.core.fingerprint import fingerprint
+from curation.data.labelled import ADDITIVE, Column, Scale
 from curation.data.storage import committed, write_bytes
+from curation.evaluation.metrics import Metric
 from curation.inference.files import sha256
 from curation.inference.replica import ScoringSpec, prepare_torch
 from curation.training import scales
-from curation.training.annotations import ADDITIVE, Annotations, Column, Scale
-from curation.training.evaluation import Metric
+from curation.training.annotations import Annotations
 from curation.training.heads import FittedHead, Method
 from curation.training.recipe import Choice, Learner, Places, QuickLearner, Recipe, Say, Setting, Values
 

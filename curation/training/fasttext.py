@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from curation.classifiers.fasttext import FastText, normalise
-from curation.training import evaluation
-from curation.training.annotations import ANY_NUMBER, Annotations, Column
+from curation.data.labelled import ANY_NUMBER, Column
+from curation.evaluation.metrics import PROBABILITY, Metric, roc_auc
+from curation.training.annotations import Annotations
 from curation.training.recipe import Choice, Learner, Places, QuickLearner, Recipe, Say, Setting, Values
 
 KEEP = "__label__keep"
@@ -31,7 +32,7 @@ class FastTextRecipe(Recipe):
     """
 
     kind: ClassVar[str] = "fasttext"
-    metrics: ClassVar[Mapping[str, evaluation.Metric]] = evaluation.PROBABILITY
+    metrics: ClassVar[Mapping[str, Metric]] = PROBABILITY
     headline: ClassVar[str] = "roc_auc"
     cuts: ClassVar[tuple[float, ...]] = (0.5,)
     metric_notes: ClassVar[str] = (
@@ -135,7 +136,7 @@ class FastTextLearner(QuickLearner):
 
     def merit(self, targets: Values, scores: Values) -> float:
         """ROC-AUC."""
-        return evaluation.roc_auc(targets > 0, scores)
+        return roc_auc(targets > 0, scores)
 
     def best(self, train: Places, held_out: Places) -> tuple[Any, Choice]:
         """See `Learner.best`; with `autotune_s` what fastText's own search found in that time."""

@@ -14,10 +14,11 @@ from curation.classifiers.source import resolve
 from curation.config import dump
 from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
+from curation.data.labelled import ADDITIVE, Column, Scale
+from curation.evaluation.metrics import Matrix, Metric, accuracy, macro_f1
 from curation.inference.weights import trunk_fingerprint
-from curation.training import evaluation, scales
-from curation.training.annotations import ADDITIVE, Annotations, Column, Scale
-from curation.training.evaluation import Metric
+from curation.training import scales
+from curation.training.annotations import Annotations
 from curation.training.recipe import Choice, Learner, Places, Recipe, Say, Values
 
 _CHOICE = "choice.json"
@@ -176,7 +177,7 @@ class FinetuneLearner(Learner):
                 shutil.copy2(path, directory)
 
 
-def _confusion(targets: evaluation.Values, scores: evaluation.Values) -> evaluation.Matrix:
+def _confusion(targets: Values, scores: Values) -> Matrix:
     """Documents by true class (rows) and found class (columns)."""
     num_classes = int(max(targets.max(), scores.max())) + 1
     cells = (targets * num_classes + scores).astype(np.int64)
@@ -184,7 +185,7 @@ def _confusion(targets: evaluation.Values, scores: evaluation.Values) -> evaluat
 
 
 CLASSES: Mapping[str, Metric] = {
-    "macro_f1": lambda targets, scores: evaluation.macro_f1(_confusion(targets, scores)),
-    "accuracy": lambda targets, scores: evaluation.accuracy(_confusion(targets, scores)),
+    "macro_f1": lambda targets, scores: macro_f1(_confusion(targets, scores)),
+    "accuracy": lambda targets, scores: accuracy(_confusion(targets, scores)),
 }
 """What is reported of classes, given by their places."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.training import evaluation
+from curation.evaluation import metrics
 from curation.training.recipe import Setting
 
 Values = NDArray[np.floating]
@@ -188,7 +188,7 @@ def macro_f1_of_classes(labels: Values, scores: Values) -> float:
     low, num_classes = int(true.min()), int(np.ptp(true)) + 1
     scored = np.clip(np.rint(scores) - low, 0, num_classes - 1).astype(np.int64)
     cells = np.bincount((true - low) * num_classes + scored, minlength=num_classes**2)
-    return evaluation.macro_f1(cells.reshape(num_classes, num_classes))
+    return metrics.macro_f1(cells.reshape(num_classes, num_classes))
 
 
 def _linear(standard: Standard, weight_D: NDArray[np.floating], bias: float) -> Head:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.classifier import Classifier
-from curation.training.annotations import Annotations, Column
-from curation.training.evaluation import Metric
+from curation.data.labelled import Column
+from curation.evaluation.metrics import Metric
+from curation.training.annotations import Annotations
 
 Values = NDArray[np.float32]
 Places = NDArray[np.int64]

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from curation.training import evaluation
-from curation.training.annotations import ADDITIVE, Scale
+from curation.data.labelled import ADDITIVE, Scale
+from curation.evaluation.metrics import REGRESSION, Metric
 
 HEADLINE = "spearman"
 
@@ -15,10 +15,9 @@ _NOTES = (
 _ON_ANY_SCALE = ("spearman", "mae")
 
 
-def metrics(scale: Scale) -> Mapping[str, evaluation.Metric]:
+def metrics(scale: Scale) -> Mapping[str, Metric]:
     """What is reported of a score on a scale: all there is from 0 to 5, elsewhere what needs no classes."""
-    everything = evaluation.REGRESSION
-    return everything if scale == ADDITIVE else {name: everything[name] for name in _ON_ANY_SCALE}
+    return REGRESSION if scale == ADDITIVE else {name: REGRESSION[name] for name in _ON_ANY_SCALE}
 
 
 def notes(scale: Scale) -> str:

@@ -1,34 +1,9 @@
 """Which documents are trained on and which are held out: never two pages of one host on both sides."""
 
-from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-def host(url: str | None) -> str | None:
-    """The host of a URL in lower case, without user, port and a leading "www."; None when there is none."""
-    try:
-        name = urlsplit(url or "").hostname
-    except ValueError:
-        return None
-    return name.removeprefix("www.") or None if name else None
-
-
-def groups(urls: Sequence[str | None], ids: Sequence[str]) -> NDArray[np.int64]:
-    """For each document the number of its host, in order of appearance; one without a host stands for itself."""
-    numbers: dict[tuple[str, str], int] = {}
-    keys = [("host", name) if (name := host(url)) else ("id", id_) for url, id_ in zip(urls, ids, strict=True)]
-    return np.asarray([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
-
-
-def first_of_equal(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Where each distinct text stands for the first time; exact duplicates are what is left out."""
-    places: dict[str, int] = {}
-    for place, text in enumerate(texts):
-        places.setdefault(text, place)
-    return np.fromiter(places.values(), dtype=np.int64)
 
 
 def folds(

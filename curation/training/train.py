@@ -10,11 +10,11 @@ import numpy as np
 from curation.config import Kinds, dump
 from curation.core.errors import ConfigError
 from curation.data.storage import local_path
+from curation.evaluation.metrics import Measured, evaluate
 from curation.training import card, thresholds
 from curation.training.annotations import Annotations, read
 from curation.training.baselines import baseline_of
 from curation.training.encoder import EncoderRecipe
-from curation.training.evaluation import Measured, evaluate
 from curation.training.fasttext import FastTextRecipe
 from curation.training.finetuning import FinetuneRecipe
 from curation.training.heads import Descent, Method, Ridge

@@ -10,7 +10,7 @@ from run_files import REPOSITORY, documents, tiny_classifiers, write_jsonl
 
 from curation import config
 from curation.core.errors import ConfigError
-from curation.training.evaluate import KINDS, EvaluationSpec, plan
+from curation.evaluation.evaluate import KINDS, EvaluationSpec, plan
 
 
 @pytest.fixture(scope="module")

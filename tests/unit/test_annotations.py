@@ -1,10 +1,9 @@
 import json
 
 import pandas as pd
-import pytest
 
-from curation.core.errors import ConfigError
-from curation.training.annotations import ANY_NUMBER, Column, read
+from curation.data.labelled import ANY_NUMBER, Column
+from curation.training.annotations import read
 
 ROWS = [
     {"id": "1", "url": "https://a.org/1", "text": "one", "edu": 0},
@@ -58,33 +57,3 @@ def test_the_fingerprint_knows_the_labels(tmp_path):
     changed = [ROWS[0] | {"edu": 1}, *ROWS[1:]]
     first = read(jsonl(tmp_path / "rows.jsonl", ROWS), EDU).fingerprint()
     assert read(jsonl(tmp_path / "changed.jsonl", changed), EDU).fingerprint() != first
-
-
-@pytest.mark.parametrize(
-    ("rows", "labels", "words"),
-    [
-        (ROWS, [Column("quality")], r"lacks the columns \['quality'\]"),
-        ([ROWS[0] | {"edu": 6}], EDU, "1 values are outside 0 to 5"),
-        ([ROWS[0] | {"edu": None}, ROWS[1] | {"edu": None}], EDU, "no document of .* has edu"),
-        ([ROWS[0] | {"edu": 3}], [Column("edu", scale=None)], "1 values are no strings"),
-        ([ROWS[0] | {"edu": "high"}], EDU, "not numbers"),
-        ([ROWS[0], ROWS[1] | {"text": None}], EDU, "1 values are missing or no strings"),
-    ],
-)
-def test_data_that_cannot_be_learnt_from_is_refused(tmp_path, rows, labels, words):
-    with pytest.raises(ConfigError, match=words):
-        read(jsonl(tmp_path / "rows.jsonl", rows), labels)
-
-
-def test_all_mistakes_are_named_at_once(tmp_path):
-    with pytest.raises(ConfigError) as caught:
-        read(jsonl(tmp_path / "rows.jsonl", [ROWS[0] | {"text": 3, "edu": 9}]), EDU)
-    assert len(caught.value.mistakes) == 2
-
-
-def test_a_file_that_is_missing_or_broken_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="there is no file"):
-        read(tmp_path / "none.jsonl", EDU)
-    (tmp_path / "broken.jsonl").write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read(tmp_path / "broken.jsonl", EDU)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from curation.training.comparison import Compared, compare, disagreements, overlap, rank_correlation
+from curation.evaluation.comparison import Compared, compare, disagreements, overlap, rank_correlation
 
 
 def made(num_bytes=None, **scores):

@@ -8,9 +8,11 @@ from published import FINEWEB_EDU
 from sklearn.metrics import classification_report
 
 from curation.core.errors import ConfigError
-from curation.training import evaluation, judging
-from curation.training.judged import Labels, Probability, Regression
-from curation.training.judging import averages, by_class
+from curation.evaluation import judging, metrics
+from curation.evaluation.judging import averages, by_class
+from curation.evaluation.labels import Labels
+from curation.evaluation.probability import Probability
+from curation.evaluation.regression import Regression
 
 judge = partial(judging.judge, num_resamples=50)
 
@@ -84,7 +86,7 @@ def test_a_score_that_follows_the_labels_is_clearly_better_than_length(judged):
 
 def test_the_classes_are_reported_as_scikit_learn_does(scored, judged):
     labels, scores, *_ = scored
-    theirs = classification_report(evaluation.classes(labels), evaluation.classes(scores), output_dict=True)
+    theirs = classification_report(metrics.classes(labels), metrics.classes(scores), output_dict=True)
     for row in judged["classes"]:
         expected = theirs[row["class"]]
         assert [row["precision"], row["recall"], row["f1"]] == pytest.approx(
@@ -96,7 +98,7 @@ def test_the_classes_are_reported_as_scikit_learn_does(scored, judged):
 def test_a_threshold_that_is_not_given_is_the_best_and_called_chosen_here(scored, judged):
     labels, scores, *_ = scored
     assert judged["threshold_is"] == "chosen on these documents"
-    assert judged["threshold"] == evaluation.best_cut(labels >= 3, scores)
+    assert judged["threshold"] == metrics.best_cut(labels >= 3, scores)
 
 
 def test_documents_without_label_or_score_are_left_out_and_counted(scored):
@@ -117,7 +119,7 @@ def test_a_probability_is_read_at_its_own_threshold(scored):
     spec = Probability("keep", (("label", 3.0),), threshold=0.018112)
     found = judge(spec, {"label": labels}, scores / 100, lengths, hosts)
     kept = scores / 100 >= 0.018112
-    assert found["confusion"] == evaluation.binary(labels >= 3, kept).tolist()
+    assert found["confusion"] == metrics.binary(labels >= 3, kept).tolist()
     assert found["figures"]["kept_share_at_threshold"]["classifier"]["value"] == kept.mean()
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from curation.training import length
+from curation.evaluation import length
 
 
 def test_a_label_that_is_the_logarithm_of_the_length_is_known_by_it():

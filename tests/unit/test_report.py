@@ -6,11 +6,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from curation.training import report
-from curation.training.comparison import Compared, compare
-from curation.training.documents import Documents
-from curation.training.judged import Labels, Probability, Regression
-from curation.training.judging import judge
+from curation.data.labelled import Documents
+from curation.evaluation import report
+from curation.evaluation.comparison import Compared, compare
+from curation.evaluation.judging import judge
+from curation.evaluation.labels import Labels
+from curation.evaluation.probability import Probability
+from curation.evaluation.regression import Regression
 
 HOSTILE = (
     "</script><script>alert(1)</script>",

@@ -7,8 +7,8 @@ import pytest
 
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.fasttext import FastText
+from curation.evaluation import scored
 from curation.inference.replica import ScoringSpec
-from curation.training import scored
 
 TEXTS = [f"the water number {number} moves to the sea" for number in range(600)] + [" "]
 IDS = [str(number) for number in range(len(TEXTS))]

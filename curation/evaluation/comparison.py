@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from curation.evaluation.metrics import Values
 from curation.statistics import spearman, weighted_quantile
-from curation.training.evaluation import Values
 
 NUM_EXAMPLES = 5
 """Documents shown of each side of a disagreement."""

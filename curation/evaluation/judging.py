@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.errors import ConfigError
+from curation.evaluation import metrics
+from curation.evaluation.judged import Columns, Judged
+from curation.evaluation.metrics import Matrix
 from curation.statistics import bootstrap_intervals
-from curation.training import evaluation
-from curation.training.evaluation import Matrix
-from curation.training.judged import Columns, Judged
 
 LEAST_HOSTS = 5
 """Intervals draw hosts; of fewer than these they would say nothing."""
@@ -93,7 +93,7 @@ def judge(
 
 def by_class(matrix: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:
     """Precision, recall, F1 and the number of true documents of each class."""
-    each = (evaluation.precision(matrix), evaluation.recall(matrix), evaluation.f1(matrix), matrix.sum(axis=1))
+    each = (metrics.precision(matrix), metrics.recall(matrix), metrics.f1(matrix), matrix.sum(axis=1))
     return [
         {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for name, p, r, f, n in zip(names, *each, strict=True)
@@ -102,8 +102,8 @@ def by_class(matrix: Matrix, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def averages(matrix: Matrix) -> dict[str, dict[str, float]]:
     """Macro and weighted means of precision, recall and F1."""
-    figures = {"precision": evaluation.precision, "recall": evaluation.recall, "f1": evaluation.f1}
-    means = {"macro": evaluation.macro, "weighted": evaluation.weighted}
+    figures = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
+    means = {"macro": metrics.macro, "weighted": metrics.weighted}
     return {
         mean: {name: take(figure(matrix), matrix) for name, figure in figures.items()} for mean, take in means.items()
     }

@@ -3,13 +3,13 @@ import pytest
 from published import FINEWEB_EDU
 from sklearn import metrics as sklearn_metrics
 
-from curation.training import evaluation
-from curation.training.evaluation import at_least, confusion, f1
+from curation.evaluation import metrics
+from curation.evaluation.metrics import at_least, confusion, f1
 
 
 def test_accuracy_and_macro_f1_of_the_published_confusion_matrix():
-    assert round(evaluation.accuracy(FINEWEB_EDU), 5) == 0.71355
-    assert round(evaluation.macro_f1(FINEWEB_EDU), 5) == 0.49598
+    assert round(metrics.accuracy(FINEWEB_EDU), 5) == 0.71355
+    assert round(metrics.macro_f1(FINEWEB_EDU), 5) == 0.49598
 
 
 def test_f1_of_each_class_as_published():
@@ -30,17 +30,17 @@ def test_the_question_of_2_or_higher_as_published():
 
 
 def test_precision_recall_and_averages_as_published():
-    precision, recall = evaluation.precision(FINEWEB_EDU), evaluation.recall(FINEWEB_EDU)
+    precision, recall = metrics.precision(FINEWEB_EDU), metrics.recall(FINEWEB_EDU)
     assert precision.round(2).tolist() == [0.75, 0.78, 0.57, 0.56, 0.58, 0.33]
     assert recall.round(2).tolist() == [0.49, 0.84, 0.61, 0.50, 0.35, 0.01]
-    averages = [round(evaluation.macro(each, FINEWEB_EDU), 2) for each in (precision, recall, f1(FINEWEB_EDU))]
+    averages = [round(metrics.macro(each, FINEWEB_EDU), 2) for each in (precision, recall, f1(FINEWEB_EDU))]
     assert averages == [0.60, 0.47, 0.50]
-    assert round(evaluation.weighted(f1(FINEWEB_EDU), FINEWEB_EDU), 2) == 0.71
+    assert round(metrics.weighted(f1(FINEWEB_EDU), FINEWEB_EDU), 2) == 0.71
 
 
 def test_scores_are_read_as_the_nearest_class_with_halves_to_even_and_clipped():
     scores = np.array([-3.0, 0.5, 1.5, 2.5, 2.51, 4.4, 9.0])
-    assert evaluation.classes(scores).tolist() == [0, 0, 2, 2, 3, 4, 5]
+    assert metrics.classes(scores).tolist() == [0, 0, 2, 2, 3, 4, 5]
 
 
 def test_rows_of_the_confusion_are_true_and_columns_scored():
@@ -63,9 +63,9 @@ def test_metrics_are_those_of_scikit_learn_and_scipy(scored):
     from scipy.stats import spearmanr
 
     labels, scores = scored
-    classes = evaluation.classes(labels), evaluation.classes(scores)
+    classes = metrics.classes(labels), metrics.classes(scores)
     at_3 = classes[0] >= 3, classes[1] >= 3
-    assert {name: metric(labels, scores) for name, metric in evaluation.REGRESSION.items()} == pytest.approx(
+    assert {name: metric(labels, scores) for name, metric in metrics.REGRESSION.items()} == pytest.approx(
         {
             "spearman": spearmanr(labels, scores).statistic,
             "roc_auc_at_3": sklearn_metrics.roc_auc_score(labels >= 3, scores),
@@ -80,34 +80,34 @@ def test_metrics_are_those_of_scikit_learn_and_scipy(scored):
 
 def test_probabilities_are_read_at_one_half():
     targets, scores = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1])
-    measured = {name: metric(targets, scores) for name, metric in evaluation.PROBABILITY.items()}
+    measured = {name: metric(targets, scores) for name, metric in metrics.PROBABILITY.items()}
     assert measured == {"roc_auc": 0.75, "macro_f1": 0.5, "positive_f1": 0.5, "accuracy": 0.5}
 
 
 def test_ties_count_half_in_the_roc():
-    assert evaluation.roc_auc(np.array([True, False, False]), np.ones(3)) == 0.5
+    assert metrics.roc_auc(np.array([True, False, False]), np.ones(3)) == 0.5
 
 
 def test_the_roc_is_not_defined_without_both_sides():
-    assert np.isnan(evaluation.roc_auc(np.array([False, False]), np.array([1.0, 2.0])))
+    assert np.isnan(metrics.roc_auc(np.array([False, False]), np.array([1.0, 2.0])))
 
 
 def test_every_metric_comes_with_an_interval_around_it(scored):
     labels, scores = scored
-    measured = evaluation.evaluate(evaluation.REGRESSION, labels, scores, np.arange(400) // 4)
+    measured = metrics.evaluate(metrics.REGRESSION, labels, scores, np.arange(400) // 4)
     assert all(each.low < each.value < each.high for each in measured.values())
 
 
 def test_the_best_cut_is_the_one_that_trying_all_finds(scored):
     labels, scores = scored
     positive = labels >= 3
-    tried = {cut: evaluation.macro_f1(evaluation.binary(positive, scores >= cut)) for cut in scores}
-    assert tried[evaluation.best_cut(positive, scores)] == max(tried.values())
+    tried = {cut: metrics.macro_f1(metrics.binary(positive, scores >= cut)) for cut in scores}
+    assert tried[metrics.best_cut(positive, scores)] == max(tried.values())
 
 
 def test_calibration_takes_equally_many_documents_from_the_lowest_scores_up():
     labels, scores = np.array([1.0, 0, 3, 2]), np.array([0.2, 0.1, 0.9, 0.8])
-    assert evaluation.calibration(labels, scores, num_groups=2) == [
+    assert metrics.calibration(labels, scores, num_groups=2) == [
         (2, pytest.approx(0.15), 0.5),
         (2, pytest.approx(0.85), 2.5),
     ]

@@ -15,13 +15,16 @@ from curation.config import Catalogs, Kinds, dump
 from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError, ModelError
 from curation.core.fingerprint import fingerprint
+from curation.data.labelled import ANY_NUMBER, Column, Documents, read
 from curation.data.storage import local_path, write_bytes
+from curation.evaluation import report, scored
+from curation.evaluation.comparison import Compared, compare
+from curation.evaluation.judged import Judged
+from curation.evaluation.judging import judge, mistake, present
+from curation.evaluation.labels import Labels
+from curation.evaluation.probability import Probability
+from curation.evaluation.regression import Regression
 from curation.inference.replica import ScoringSpec
-from curation.training import judged, report, scored
-from curation.training.comparison import Compared, compare
-from curation.training.documents import Documents, read
-from curation.training.judged import Judged, Labels
-from curation.training.judging import judge, mistake, present
 
 Say = Callable[[str], None]
 
@@ -66,7 +69,17 @@ class EvaluationSpec:
         return found + [mistake for each in self.judged for mistake in each.mistakes()]
 
 
-KINDS: Kinds = {Classifier: classifiers.kind, Judged: judged.kind}
+_JUDGED: Mapping[str, type[Judged]] = {cls.kind: cls for cls in (Regression, Probability, Labels)}
+
+
+def _judged_kind(name: str) -> type[Judged]:
+    """The class of a kind. Raises ConfigError that lists the kinds."""
+    if name not in _JUDGED:
+        raise ConfigError(f"nothing is judged as {name!r}; the kinds are {', '.join(_JUDGED)}.")
+    return _JUDGED[name]
+
+
+KINDS: Kinds = {Classifier: classifiers.kind, Judged: _judged_kind}
 CATALOGS: Catalogs = {Classifier: catalog.table}
 """For `config.parse`."""
 
@@ -80,7 +93,7 @@ class Plan:
 
     def __str__(self) -> str:
         spec, documents = self.spec, self.documents
-        num_hosts = len(np.unique(documents.hosts))
+        num_hosts = documents.num_hosts
         lines = [
             f"{spec.data}: {len(documents.ids):,} documents, {num_hosts:,} hosts.",
             f"Exact duplicates dropped: {documents.num_duplicates:,}.",
@@ -103,7 +116,7 @@ def plan(spec: EvaluationSpec) -> Plan:
         except ModelError as error:
             mistakes.append(f"classifier.{each.name}: {error}")
     try:
-        documents = read(local_path(spec.data), *_wanted(spec))
+        documents = read(local_path(spec.data), _wanted(spec))
     except ConfigError as error:
         raise ConfigError(*mistakes, *error.mistakes) from None
     if not mistakes:
@@ -115,12 +128,15 @@ def plan(spec: EvaluationSpec) -> Plan:
     return Plan(spec, documents)
 
 
-def _wanted(spec: EvaluationSpec) -> tuple[list[str], list[str]]:
-    """The columns of the data that are read: numbers, and strings."""
+def _wanted(spec: EvaluationSpec) -> list[Column]:
+    """The columns of the data that are read."""
     as_labels = {each.name for each in spec.judged if isinstance(each, Labels)} & {*spec.columns}
     strings = {name for each in spec.judged if isinstance(each, Labels) for name in each.labels}
     numbers = {name for each in spec.judged if not isinstance(each, Labels) for name in each.labels}
-    return sorted(numbers | {*spec.columns} - as_labels), sorted(strings | as_labels)
+    numbers |= {*spec.columns} - as_labels
+    return [Column(name, ANY_NUMBER) for name in sorted(numbers)] + [
+        Column(name, scale=None) for name in sorted(strings | as_labels)
+    ]
 
 
 def _kind_mistakes(classifier: Classifier, spec: EvaluationSpec) -> list[str]:
@@ -172,7 +188,7 @@ def _figures(planned: Plan, scores: Mapping[str, NDArray[Any]], say: Say) -> dic
             "name": Path(spec.data).name,
             "fingerprint": fingerprint([list(documents.ids), list(documents.texts)]),
             "num_documents": len(documents.ids),
-            "num_hosts": len(np.unique(documents.hosts)),
+            "num_hosts": documents.num_hosts,
             "num_duplicates": documents.num_duplicates,
         },
         "classifiers": {each.name: each.fingerprint() for each in spec.classifier},

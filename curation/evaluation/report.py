@@ -5,8 +5,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from curation.training import plots
-from curation.training.documents import Documents
+from curation.data.labelled import Documents
+from curation.evaluation import plots
 
 FILE_NAME = "report.html"
 _CUT_CHARS = 400
@@ -41,7 +41,7 @@ def html(figures: Mapping[str, Any], documents: Documents | None) -> str:
     parts = [_head(figures), *(_judged(each, number) for number, each in enumerate(figures["judged"]))]
     if comparison := figures.get("comparison"):
         parts.append(_comparison(comparison, documents))
-    style = files("curation.training").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("curation.evaluation").joinpath("report.css").read_text(encoding="utf-8")
     return _PAGE.format(style=style, title=f"Evaluation on {escape(figures['data']['name'])}", body="\n".join(parts))
 
 

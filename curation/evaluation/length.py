@@ -7,7 +7,7 @@ the ranks of something that knows nothing below zero.
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.training.evaluation import Values
+from curation.evaluation.metrics import Values
 
 
 def line(labels: Values, lengths: NDArray[np.int64]) -> Values:
