@@ -32,6 +32,18 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
+def one_of(what: str, *classes: type) -> Callable[[str], type]:
+    """For `Kinds`: finds one of these classes by its `kind`, and raises ConfigError that lists them."""
+    by_kind = {cls.kind: cls for cls in classes}  # type: ignore[attr-defined]
+
+    def find(kind: str) -> type:
+        if kind not in by_kind:
+            raise ConfigError(f"There is no {what} of kind {kind!r}; the kinds are {', '.join(by_kind)}.")
+        return by_kind[kind]
+
+    return find
+
+
 def load(path: str | Path) -> dict[str, Any]:
     """The tables of a ``.toml`` or ``.json`` file. Raises ConfigError when it is missing or cannot be parsed."""
     path = Path(path)

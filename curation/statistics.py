@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 
 def weighted_quantile(values: ArrayLike, weights: ArrayLike, percents: Sequence[int]) -> NDArray[Any]:
@@ -31,6 +30,8 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
 
     NaN when one of them is constant or shorter than two.
     """
+    from scipy.stats import rankdata
+
     ranks = np.stack([rankdata(first), rankdata(second)])
     if ranks.shape[1] < 2 or (np.ptp(ranks, axis=1) == 0).any():
         return float("nan")

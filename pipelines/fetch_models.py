@@ -1,4 +1,6 @@
-"""Fetch models from the hub, once: those of a config, or published ones by name. Runs find them offline.
+"""Fetch models from the hub, once: those of a config (of a run, or the trunk of a training), or published ones by name.
+
+Runs and trainings find them offline.
 
 python pipelines/fetch_models.py CONFIG | NAME… [key=value …] [--into FOLDER] [--from FOLDER | --verify]
 python pipelines/fetch_models.py --list
@@ -14,10 +16,12 @@ from command_line import ERR, MISTAKE, OUT, end_with
 from rich.console import Console
 from rich.table import Table
 
+from curation import config
 from curation.classifiers import catalog, fetch, published
-from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError
 from curation.execution import spec
+from curation.training.recipe import TrunkRecipe
+from curation.training.train import KINDS, TrainingSpec
 
 
 def main() -> int:
@@ -27,7 +31,7 @@ def main() -> int:
         "what",
         nargs="*",
         metavar="CONFIG | NAME | key=value",
-        help="a TOML file or the config.json of a run, or names of the catalog; settings that replace theirs",
+        help="the config of a run or a training, or names of the catalog; settings that replace theirs",
     )
     options.add_argument("--into", default="", metavar="FOLDER", help="where bundles go; default: each one's `bundles`")
     how = options.add_mutually_exclusive_group()
@@ -42,19 +46,26 @@ def main() -> int:
     if arguments.list:
         Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(listed())
         return 0
-    needs = fetch.wanted(asked(arguments.what), arguments.into)
+    needs = wanted(arguments.what, arguments.into)
     if not needs:
-        OUT.print("No classifier of this config takes its model from the hub.")
+        OUT.print("Nothing of this config comes from the hub.")
     return verify(needs) if arguments.verify else get(needs, arguments)
 
 
-def asked(what: Sequence[str]) -> Sequence[Classifier]:
-    """The classifiers of a config, or of names of the catalog, after the overrides. Raises ConfigError."""
+def wanted(what: Sequence[str], into: str) -> list[fetch.Wanted]:
+    """What the words of the command line need, in their own folders of bundles or all in one. Raises ConfigError."""
     overrides = [word for word in what if "=" in word and not Path(word).is_file()]
     named = [word for word in what if word not in overrides]
     if not named or (any(map(is_config, named)) and len(named) > 1):
         raise ConfigError("Name one config, or names of the catalog, which --list prints.")
-    return spec.read(named[0], overrides).classifier if is_config(named[0]) else catalog.chosen(named, overrides)
+    if not is_config(named[0]):
+        return fetch.wanted(catalog.chosen(named, overrides), into)
+    if "recipe" not in (tables := config.load(named[0])):
+        return fetch.wanted(spec.read(named[0], overrides).classifier, into)
+    recipe = config.parse(TrainingSpec, tables, overrides, KINDS).recipe
+    if not isinstance(recipe, TrunkRecipe):
+        return []
+    return fetch.wanted_trunk(recipe.trunk, recipe.revision, recipe.bundles, into)
 
 
 def is_config(word: str) -> bool:
@@ -82,8 +93,8 @@ def get(needs: list[fetch.Wanted], arguments: argparse.Namespace) -> int:
     original = arguments.original
     fetched = fetch.copy(needs, original, OUT.print) if original else fetch.fetch(needs, OUT.print)
     if lines := list(fetch.pins(fetched)):
-        config = next(filter(is_config, arguments.what), "the [[classifier]] tables of your config")
-        OUT.print(f"To name exactly these, write into {config}:")
+        named = next(filter(is_config, arguments.what), "the [[classifier]] tables of your config")
+        OUT.print(f"To name exactly these, write into {named}:")
         OUT.print("\n".join(lines))
     return 0
 

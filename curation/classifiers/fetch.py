@@ -44,8 +44,17 @@ _FILES = {
 
 
 @dataclass(frozen=True)
+class Naming:
+    """A table of a config that names a model of the hub, and which revision of it, in which bundles, as yet."""
+
+    table: str
+    revision: str
+    bundles: str
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """A bundle that classifiers of a config need: as their model (`users`), or as the trunk of a head of ours.
+    """A bundle that a config needs: as the model of classifiers (`users`), or as a trunk of a head or of a training.
 
     `revision` is a commit hash, or "" for whatever is there, or else for the newest.
     """
@@ -55,6 +64,7 @@ class Wanted:
     bundles: str
     kind: type[Classifier]
     users: tuple[Encoder | FastText, ...]
+    namings: tuple[Naming, ...]
 
     def folders(self) -> list[Path]:
         """The bundles that are there and would do."""
@@ -73,16 +83,27 @@ def wanted(classifiers: Sequence[Classifier], into: str = "") -> list[Wanted]:
             continue
         own = source.is_hub_id(each.model)
         model, revision = (each.model, each.revision) if own else _trunk(each)
-        if revision and not _COMMIT.fullmatch(revision):
-            mistakes.append(
-                f"classifier.{each.name}: revision {revision!r} of {model} is not a commit hash (40 hexadecimal "
-                "digits). Leave it out: fetching then finds the newest and prints its hash, to be written there."
-            )
+        if mistake := _revision_mistake(model, revision):
+            mistakes.append(f"classifier.{each.name}: {mistake}")
         if model:
             users.setdefault((model, revision, into or each.bundles, type(each)), []).extend([each] if own else [])
     if mistakes:
         raise ConfigError(*mistakes)
-    return [Wanted(*key, tuple(each)) for key, each in users.items()]
+    return [
+        Wanted(
+            *key, tuple(each), tuple(Naming(f"classifier {user.name}", user.revision, user.bundles) for user in each)
+        )
+        for key, each in users.items()
+    ]
+
+
+def wanted_trunk(trunk: str, revision: str, bundles: str, into: str = "") -> list[Wanted]:
+    """What a training's `[recipe]` takes from the hub: its trunk, or nothing. Raises ConfigError as `wanted` does."""
+    if not source.is_hub_id(trunk):
+        return []
+    if mistake := _revision_mistake(trunk, revision):
+        raise ConfigError(f"recipe: {mistake}")
+    return [Wanted(trunk, revision, into or bundles, Encoder, (), (Naming("[recipe]", revision, bundles),))]
 
 
 def fetch(needs: Sequence[Wanted], say: Callable[[str], None]) -> dict[Wanted, Path]:
@@ -112,13 +133,23 @@ def damages(need: Wanted) -> list[str]:
 
 
 def pins(fetched: Mapping[Wanted, Path]) -> Iterator[str]:
-    """The lines of a config that name exactly what was fetched, for the classifiers that do not yet."""
+    """The lines of a config that name exactly what was fetched, for the tables that do not yet."""
     for need, folder in fetched.items():
         revision = read_bundle(folder).revision
-        for user in need.users:
-            changed = {"revision": (user.revision, revision), "bundles": (user.bundles, need.bundles)}
+        for naming in need.namings:
+            changed = {"revision": (naming.revision, revision), "bundles": (naming.bundles, need.bundles)}
             lines = [f"{key} = {json.dumps(new)}" for key, (old, new) in changed.items() if old != new]
-            yield from [f"# classifier {user.name}", *lines] if lines else []
+            yield from [f"# {naming.table}", *lines] if lines else []
+
+
+def _revision_mistake(model: str, revision: str) -> str:
+    """What is wrong with a revision; "" is whatever is there."""
+    if not revision or _COMMIT.fullmatch(revision):
+        return ""
+    return (
+        f"revision {revision!r} of {model} is not a commit hash (40 hexadecimal digits). Leave it out: fetching then "
+        "finds the newest and prints its hash, to be written there."
+    )
 
 
 def _trunk(classifier: Encoder | FastText) -> tuple[str, str]:
@@ -195,12 +226,13 @@ def _check_kind(need: Wanted, chosen: set[str], listed: set[str]) -> None:
             raise ModelError(f"Model {need.model!r}: holds {len(models)} fastText models: {models}; one is right.")
         return
     if not any(fnmatchcase(name, pattern) for name in chosen for pattern in _WEIGHTS):
+        loader = "AutoModelForSequenceClassification" if need.users else "AutoModel"
         others = sorted(name for name in listed if name.endswith((".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")))
         raise ModelError(
             f"Model {need.model!r}: has no safetensors weights{f', only {others}' if others else ''}. Pickled weights "
             "can run code when they are read, so they are not fetched. Convert them once, where you trust them: "
-            f"AutoModelForSequenceClassification.from_pretrained({need.model!r}).save_pretrained(FOLDER), the same "
-            "with AutoTokenizer, then name that folder as `model`."
+            f"{loader}.from_pretrained({need.model!r}).save_pretrained(FOLDER), the same with AutoTokenizer, then name "
+            f"that folder as `{'model' if need.users else 'trunk'}`."
         )
     if "config.json" not in chosen:
         raise ModelError(f"Model {need.model!r}: has no config.json; it is not a transformers model.")

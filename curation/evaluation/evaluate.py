@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from curation import classifiers
 from curation.classifiers import catalog
-from curation.config import Catalogs, Kinds, dump
+from curation.config import Catalogs, Kinds, dump, one_of
 from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError, ModelError
 from curation.core.fingerprint import fingerprint
@@ -69,17 +69,7 @@ class EvaluationSpec:
         return found + [mistake for each in self.judged for mistake in each.mistakes()]
 
 
-_JUDGED: Mapping[str, type[Judged]] = {cls.kind: cls for cls in (Regression, Probability, Labels)}
-
-
-def _judged_kind(name: str) -> type[Judged]:
-    """The class of a kind. Raises ConfigError that lists the kinds."""
-    if name not in _JUDGED:
-        raise ConfigError(f"nothing is judged as {name!r}; the kinds are {', '.join(_JUDGED)}.")
-    return _JUDGED[name]
-
-
-KINDS: Kinds = {Classifier: classifiers.kind, Judged: _judged_kind}
+KINDS: Kinds = {Classifier: classifiers.kind, Judged: one_of("judgement", Regression, Probability, Labels)}
 CATALOGS: Catalogs = {Classifier: catalog.table}
 """For `config.parse`."""
 

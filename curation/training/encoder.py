@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.classifiers.encoder import Encoder
-from curation.classifiers.source import is_hub_id, resolve
+from curation.classifiers.source import is_hub_id
 from curation.core.fingerprint import fingerprint
 from curation.data.labelled import ADDITIVE, Column, Scale
 from curation.data.storage import committed, write_bytes
@@ -20,11 +20,11 @@ from curation.inference.replica import ScoringSpec, prepare_torch
 from curation.training import scales
 from curation.training.annotations import Annotations
 from curation.training.heads import FittedHead, Method
-from curation.training.recipe import Choice, Learner, Places, QuickLearner, Recipe, Say, Setting, Values
+from curation.training.recipe import Choice, Learner, Places, QuickLearner, Say, Setting, TrunkRecipe, Values
 
 
 @dataclass(frozen=True)
-class EncoderRecipe(Recipe):
+class EncoderRecipe(TrunkRecipe):
     """Pooled outputs of a frozen trunk, computed once, and a head fitted to one label.
 
     Every method is judged; the head of the best is packaged. `scale` bounds the labels.
@@ -44,6 +44,8 @@ class EncoderRecipe(Recipe):
     pooling: Literal["mean", "cls"] = "mean"
     max_tokens: int = 512
     scale: Scale = ADDITIVE
+    revision: str = ""
+    bundles: str = "models"
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -80,9 +82,7 @@ class EncoderRecipe(Recipe):
             found.append("recipe.method: a head needs at least one [[recipe.method]] table.")
         if len({method.kind for method in self.method}) < len(self.method):
             found.append("recipe.method: two methods are of one kind; give one several settings to choose from.")
-        if self.max_tokens < 3:
-            found.append(f"recipe.max_tokens: {self.max_tokens} leaves no room for text between special tokens.")
-        return found
+        return found + self.trunk_mistakes()
 
     def targets(self, annotations: Annotations) -> Values:
         """The label."""
@@ -99,7 +99,8 @@ class EncoderRecipe(Recipe):
         """The trunk, by content, and what turns its hidden states into the head's input."""
         return {
             "trunk": named_from(output, self.trunk),
-            "trunk_sha256": sha256(resolve(self.trunk) / "model.safetensors"),
+            "trunk_sha256": sha256(self.folder / "model.safetensors"),
+            **({"trunk_revision": self.pinned} if self.pinned else {}),
             "pooling": self.pooling,
             "max_tokens": self.max_tokens,
             "score": {"unit": f"{self.label}, as annotated", "scale": scales.plain(self.scale)},
@@ -107,20 +108,19 @@ class EncoderRecipe(Recipe):
 
     def classifier(self, name: str, directory: Path) -> Encoder:
         """The head in its directory."""
-        return Encoder(name=name, model=str(directory))
+        return Encoder(name=name, model=str(directory), bundles=self.bundles)
 
     def _features(self, annotations: Annotations, scratch: Path, say: Say) -> NDArray[np.float32]:
         """The trunk's pooled outputs [n, D], by the code that scores; kept by the identity of what they depend on."""
         from curation.inference.features import pooled
 
-        trunk = resolve(self.trunk)
-        digest = sha256(trunk / "model.safetensors")
+        digest = sha256(self.folder / "model.safetensors")
         identity = fingerprint([list(annotations.texts), digest, self.pooling, self.max_tokens])
         path = scratch / f"features-{identity[:16]}.npy"
         if not path.exists():
             say(f"{self.trunk} reads {len(annotations.texts)} documents once; what it makes of them is kept.")
             with committed(str(path)) as file:
-                np.save(file, pooled(annotations.texts, trunk, self.pooling, self.max_tokens))
+                np.save(file, pooled(annotations.texts, self.folder, self.pooling, self.max_tokens))
         return np.asarray(np.load(path), np.float32)
 
 

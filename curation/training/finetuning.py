@@ -9,23 +9,21 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from curation.classifiers.encoder import Encoder, most_tokens
-from curation.classifiers.source import resolve
+from curation.classifiers.encoder import Encoder
 from curation.config import dump
-from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
 from curation.data.labelled import ADDITIVE, Column, Scale
 from curation.evaluation.metrics import Matrix, Metric, accuracy, macro_f1
 from curation.inference.weights import trunk_fingerprint
 from curation.training import scales
 from curation.training.annotations import Annotations
-from curation.training.recipe import Choice, Learner, Places, Recipe, Say, Values
+from curation.training.recipe import Choice, Learner, Places, Say, TrunkRecipe, Values
 
 _CHOICE = "choice.json"
 
 
 @dataclass(frozen=True)
-class FinetuneRecipe(Recipe):
+class FinetuneRecipe(TrunkRecipe):
     """A sequence classifier of which every weight is trained: for the mean squared error of a score, or for classes.
 
     `task` says which: with "regression" the column `label` holds numbers on `scale`, with "labels" the names of
@@ -55,6 +53,8 @@ class FinetuneRecipe(Recipe):
     class_weights: Literal["none", "balanced"] = "none"
     checkpoint_steps: int = 0
     seed: int = 0
+    revision: str = ""
+    bundles: str = "models"
 
     @property
     def needs_hold_out(self) -> bool:
@@ -104,13 +104,7 @@ class FinetuneRecipe(Recipe):
             found.append(f"recipe.learning_rate: {self.learning_rate:g} is not above 0.")
         if self.accumulation > 0 and self.batch_size % self.accumulation:
             found.append(f"recipe.accumulation: {self.batch_size} documents make no {self.accumulation} equal parts.")
-        try:
-            able = most_tokens(resolve(self.trunk))
-        except ModelError as error:
-            return [*found, f"recipe.trunk: {error}"]
-        if not 3 <= self.max_tokens <= able:
-            found.append(f"recipe.max_tokens: {self.max_tokens} is not from 3 to {able}, the most the trunk reads.")
-        return found + scales.mistakes(self.scale)
+        return found + scales.mistakes(self.scale) + self.trunk_mistakes()
 
     def targets(self, annotations: Annotations) -> Values:
         """The label; of a class its place among the classes."""
@@ -126,7 +120,8 @@ class FinetuneRecipe(Recipe):
         classes = {"unit": f"probability of the most probable {self.label}", "scale": [0, 1]}
         return {
             "trunk": self.trunk,
-            "trunk_fingerprint": trunk_fingerprint(resolve(self.trunk)),
+            "trunk_fingerprint": trunk_fingerprint(self.folder),
+            **({"trunk_revision": self.pinned} if self.pinned else {}),
             "max_tokens": self.max_tokens,
             "score": classes if self.task == "labels" else regression,
         }
@@ -148,7 +143,7 @@ class FinetuneLearner(Learner):
         self.targets = recipe.targets(annotations)
         self.scratch = scratch
         self.say = say
-        self.identity = [dump(recipe), annotations.fingerprint(), trunk_fingerprint(resolve(recipe.trunk))]
+        self.identity = [dump(recipe), annotations.fingerprint(), trunk_fingerprint(recipe.folder)]
 
     def best(self, train: Places, held_out: Places) -> tuple[Path, Choice]:
         """The directory of the best model."""

@@ -9,7 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.classifiers.bundle import read_bundle
+from curation.classifiers.encoder import most_tokens
+from curation.classifiers.source import is_hub_id, resolve
 from curation.core.classifier import Classifier
+from curation.core.errors import ModelError
 from curation.data.labelled import Column
 from curation.evaluation.metrics import Metric
 from curation.training.annotations import Annotations
@@ -143,3 +147,36 @@ class Recipe(ABC):
     @abstractmethod
     def classifier(self, name: str, directory: Path) -> Classifier:
         """The classifier in a directory that holds the model's files and card.json."""
+
+
+class TrunkRecipe(Recipe):
+    """A recipe that starts from a pretrained trunk.
+
+    `trunk` is a folder, ``package:NAME``, or a hub id that lies in the folder `bundles`, at the commit `revision` where
+    several do. `max_tokens` of a document are read.
+    """
+
+    trunk: str
+    revision: str
+    bundles: str
+    max_tokens: int
+
+    @property
+    def folder(self) -> Path:
+        """The trunk's files. Raises ModelError when they are not there, or are not those that were fetched."""
+        return resolve(self.trunk, self.revision, self.bundles)
+
+    @property
+    def pinned(self) -> str:
+        """The commit that the files of a trunk from the hub are of; "" for any other."""
+        return read_bundle(self.folder).revision if is_hub_id(self.trunk) else ""
+
+    def trunk_mistakes(self) -> list[str]:
+        """A trunk that is not there, or reads less than it should."""
+        try:
+            able = most_tokens(self.folder)
+        except ModelError as error:
+            return [f"recipe.trunk: {error}"]
+        if 3 <= self.max_tokens <= able:
+            return []
+        return [f"recipe.max_tokens: {self.max_tokens} is not from 3 to {able}, the most the trunk reads."]

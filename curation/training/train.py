@@ -1,13 +1,13 @@
 """A config → a classifier directory: judged on hosts that were held out, then packaged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from curation.config import Kinds, dump
+from curation.config import Kinds, dump, one_of
 from curation.core.errors import ConfigError
 from curation.data.storage import local_path
 from curation.evaluation.metrics import Measured, evaluate
@@ -63,21 +63,9 @@ class TrainingSpec:
         return 2 * max(self.num_folds, num_parts(self.hold_out) if self.hold_out else 0)
 
 
-def _one_of(what: str, *classes: type) -> Callable[[str], type]:
-    """The function that finds a class by its kind."""
-    by_kind = {cls.kind: cls for cls in classes}  # type: ignore[attr-defined]
-
-    def find(kind: str) -> type:
-        if kind not in by_kind:
-            raise ConfigError(f"there is no {what} of kind {kind!r}; the kinds are {', '.join(by_kind)}.")
-        return by_kind[kind]
-
-    return find
-
-
 KINDS: Kinds = {
-    Recipe: _one_of("recipe", EncoderRecipe, FinetuneRecipe, FastTextRecipe),
-    Method: _one_of("method", Descent, Pooler, Ridge),
+    Recipe: one_of("recipe", EncoderRecipe, FinetuneRecipe, FastTextRecipe),
+    Method: one_of("method", Descent, Pooler, Ridge),
 }
 """For `config.parse`."""
 

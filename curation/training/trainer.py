@@ -20,7 +20,6 @@ from transformers import (
     set_seed,
 )
 
-from curation.classifiers.source import resolve
 from curation.core.errors import ModelError
 from curation.inference.batches import Framed
 from curation.inference.tokens import VOCABULARIES, Tokenizer
@@ -49,7 +48,7 @@ def finetune(
     `places` are those of the documents to train on, and of those held out. Goes on from the last whole checkpoint that
     lies in `folder`.
     """
-    trunk, (train, held_out) = resolve(recipe.trunk), places
+    trunk, (train, held_out) = recipe.folder, places
     targets, classes = recipe.targets(annotations), annotations.classes
     arguments = _arguments(recipe, folder)
     documents = _Documents(recipe, trunk, annotations.texts, targets, is_class=bool(classes))

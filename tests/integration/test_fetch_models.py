@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 from safetensors.numpy import save_file
 from stand_in_hub import Hub
 
+from curation import config
 from curation.classifiers import source, tiny_bert
 from curation.classifiers.bundle import read_bundle
 from curation.classifiers.encoder import Encoder
@@ -23,6 +25,7 @@ from curation.core.errors import ConfigError, ModelError
 from curation.core.fingerprint import file_sha256
 from curation.execution import spec
 from curation.execution.plan import make_plan
+from curation.training.train import KINDS, TrainingSpec, plan, train
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPT = REPOSITORY / "pipelines" / "fetch_models.py"
@@ -428,6 +431,47 @@ def test_the_trunk_of_a_head_is_fetched_too(hub, originals, tmp_path):
     assert np.isfinite(recipe.load("cpu")(TEXTS)["ours"]).all()
 
 
+@pytest.fixture
+def training(tmp_path):
+    """A training config on a trunk of the hub: forty documents of forty hosts."""
+    rows = [
+        {"id": str(n), "url": f"https://{n}.example/", "text": f"water {n}" * (1 + n % 3), "edu": n % 3}
+        for n in range(40)
+    ]
+    (tmp_path / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = {"kind": "encoder", "label": "edu", "trunk": EDU, "bundles": str(tmp_path / "models"), "max_tokens": 32}
+    tables = {
+        "name": "ours",
+        "data": str(tmp_path / "labelled.jsonl"),
+        "about": "Made for this test.",
+        "output": str(tmp_path / "ours"),
+        "recipe": recipe | {"method": [{"kind": "ridge"}]},
+    }
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(tables))
+    return path
+
+
+def test_the_trunk_of_a_training_is_fetched_and_the_head_names_its_commit(hub, training):
+    parse = partial(config.parse, TrainingSpec, config.load(training), kinds=KINDS)
+    with pytest.raises(ConfigError, match=r"recipe\.trunk: Model 'acme/tiny-edu': .*/fetch_models\.py CONFIG"):
+        plan(parse())
+    result = call(training, hub.url)
+    revision = hub.newest[EDU]
+    assert result.code == 0, result.err
+    assert result.out.endswith(f'write into {training}:\n# [recipe]\nrevision = "{revision}"\n')
+    head = train(plan(parse([f"recipe.revision={revision}"])), print)
+    assert json.loads((head / "card.json").read_text())["trunk_revision"] == revision
+    scorer = Encoder("ours", str(head), bundles=str(training.parent / "models")).load("cpu")
+    assert np.isfinite(scorer(TEXTS)["ours"]).all()
+
+
+def test_a_trunk_without_safetensors_is_refused_with_how_to_convert_it(hub, training):
+    hub.publish(EDU, {"config.json": b"{}", "pytorch_model.bin": b"pickled"})
+    result = call(training, hub.url)
+    assert (result.code, "AutoModel.from_pretrained('acme/tiny-edu')" in result.err) == (2, True)
+
+
 def test_classifiers_that_read_one_model_differently_get_no_common_canary(originals, tmp_path):
     folder = shutil.copytree(originals.keep.model, tmp_path / "model")
     (folder / "canary.json").unlink()
@@ -440,7 +484,7 @@ def test_classifiers_that_read_one_model_differently_get_no_common_canary(origin
 
 def test_a_config_that_takes_nothing_from_a_hub_says_so(originals, tmp_path):
     result = call(write_config(tmp_path, table(originals.edu.model, name="edu")), "http://127.0.0.1:9")
-    assert (result.code, result.out) == (0, "No classifier of this config takes its model from the hub.\n")
+    assert (result.code, result.out) == (0, "Nothing of this config comes from the hub.\n")
 
 
 @pytest.mark.parametrize("name", ["nemotron_cc", "fineweb_edu"])

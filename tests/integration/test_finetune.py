@@ -9,10 +9,10 @@ import sys
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import tiny_xlmr
 from run_files import REPOSITORY, execute, wait_until, write_jsonl
 
 from curation import classifiers, config
+from curation.classifiers import tiny_unigram
 from curation.training.finetuning import FinetuneRecipe
 from curation.training.train import KINDS, TrainingSpec, plan, train
 from curation.training.trainer import last_checkpoint
@@ -24,7 +24,7 @@ GOOD, POOR = "水往低处流 光使河山明亮 Water flows and light shows the
 def folder(tmp_path_factory):
     """A tiny trunk, and documents in two languages of forty hosts: the good ones are long, and about rivers."""
     folder = tmp_path_factory.mktemp("finetuning")
-    tiny_xlmr.write(folder / "trunk")
+    tiny_unigram.write_xlm_roberta(folder / "trunk")
     rows = [
         {
             "id": f"doc-{number}",
