@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import xxhash
+from numpy.typing import NDArray
 
 from curation.config import dump
 from curation.core.errors import ConfigError
@@ -30,7 +31,8 @@ class SampleSpec:
     to the others. With `percents` the column is a number, and the strata are the ranges between these percentiles of
     it: ``[50, 90, 99]`` takes as many documents from the best hundredth as from the worse half. `languages`: shares by
     `language_column`, such as ``{ zh = 1, en = 1 }``; other languages are left out, and the sample is smaller rather
-    than out of proportion. `url_column`, `language_column`: carried columns that become url and lang; "" for none.
+    than out of proportion; each has percentiles of its own. `url_column`, `language_column`: carried columns that become
+    url and lang; "" for none.
     """
 
     num_documents: int = 1_000
@@ -103,7 +105,7 @@ def draw(spec: SampleSpec, reading: InputSpec, shards: Sequence[Shard]) -> Sampl
     The text is read twice: once for the places of candidates, of which at most `num_documents` are in memory for each
     stratum, and once for the texts of those that are taken. Percentiles need one more look, and four bytes a document.
     """
-    cuts = _cuts(spec, reading, shards) if spec.percents else ()
+    cuts = _cuts(spec, reading, shards) if spec.percents else {}
     places, available, num_others = _places(spec, reading, shards, cuts)
     if not available:
         raise ConfigError("[sample] no document can be drawn: all are blank, not selected, or of other languages.")
@@ -141,6 +143,8 @@ def kept(url: str, sample_identity: str) -> Sample | None:
 _SCHEMA = pa.schema([pa.field(name, pa.large_string(), nullable=False) for name in Document._fields])
 _Cell = tuple[str, str]
 """A language ("" where none is asked for) and a stratum in it."""
+_Cuts = Mapping[str, tuple[float, ...]]
+"""The percentiles of each language."""
 
 
 def _candidates(reading: InputSpec, shards: Sequence[Shard]) -> Iterator[tuple[int, Any]]:
@@ -151,18 +155,27 @@ def _candidates(reading: InputSpec, shards: Sequence[Shard]) -> Iterator[tuple[i
             yield number, frame[frame["state"] == "ok"]
 
 
-def _cuts(spec: SampleSpec, reading: InputSpec, shards: Sequence[Shard]) -> tuple[float, ...]:
-    """The percentiles of the column, over every document that has a value."""
-    parts = [frame[spec.strata].to_numpy(np.float32, na_value=np.nan) for _, frame in _candidates(reading, shards)]
-    values = np.concatenate([*parts, np.zeros(0, np.float32)])
-    values = values[np.isfinite(values)]
-    if not len(values):
+def _cuts(spec: SampleSpec, reading: InputSpec, shards: Sequence[Shard]) -> _Cuts:
+    """The percentiles of the column, for each language over every document that has a value."""
+    parts: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
+    for _, frame in _candidates(reading, shards):
+        values = frame[spec.strata].to_numpy(np.float32, na_value=np.nan)
+        languages = np.asarray(_languages(spec, frame), object)
+        for language in set(languages) - {None}:
+            here = values[languages == language]
+            parts[language].append(here[np.isfinite(here)])
+    of_language = {language: np.concatenate(each) for language, each in parts.items()}
+    if not any(map(len, of_language.values())):
         raise ConfigError(f"[sample] strata: no document has a number in {spec.strata!r}.")
-    return tuple(np.percentile(values, spec.percents, method="inverted_cdf").tolist())
+    return {
+        language: tuple(np.percentile(values, spec.percents, method="inverted_cdf").tolist())
+        for language, values in of_language.items()
+        if len(values)
+    }
 
 
 def _places(
-    spec: SampleSpec, reading: InputSpec, shards: Sequence[Shard], cuts: tuple[float, ...]
+    spec: SampleSpec, reading: InputSpec, shards: Sequence[Shard], cuts: _Cuts
 ) -> tuple[dict[_Cell, list[_Place]], Counter[_Cell], int]:
     """The first places of every cell, how many documents each has, and how many documents are in none."""
     places: dict[_Cell, list[_Place]] = defaultdict(list)
@@ -183,18 +196,24 @@ def _places(
     return {cell: sorted(each)[: spec.num_documents] for cell, each in places.items()}, available, num_others
 
 
-def _cells(spec: SampleSpec, frame: Any, cuts: tuple[float, ...]) -> list[_Cell | None]:
+def _languages(spec: SampleSpec, frame: Any) -> list[str | None]:
+    """The language of every row, "" where none is asked for; None for one that is not asked for."""
+    if not (asked := dict(spec.languages)):
+        return [""] * len(frame)
+    return [each if each in asked else None for each in _strings(frame, spec.language_column)]
+
+
+def _cells(spec: SampleSpec, frame: Any, cuts: _Cuts) -> list[_Cell | None]:
     """The cell of every row; None for a language that is not asked for."""
-    asked = dict(spec.languages)
-    if asked:
-        languages = [each if each in asked else None for each in _strings(frame, spec.language_column)]
-    else:
-        languages = [""] * len(frame)
+    languages = _languages(spec, frame)
     if not spec.strata:
         strata = [_ALL] * len(frame)
     elif spec.percents:
         values = frame[spec.strata].to_numpy(np.float64, na_value=np.nan)
-        strata = [_MISSING if math.isnan(value) else _range(spec, value, cuts) for value in values]
+        strata = [
+            _MISSING if language is None or not math.isfinite(value) else _range(spec, value, cuts[language])
+            for language, value in zip(languages, values, strict=True)
+        ]
     else:
         strata = [each or _MISSING for each in _strings(frame, spec.strata)]
     return [

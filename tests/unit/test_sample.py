@@ -119,6 +119,14 @@ def test_strata_hold_within_each_language(tmp_path):
     assert Counter(document.stratum for document in found.documents) == strata
 
 
+def test_every_language_has_percentiles_of_its_own(tmp_path):
+    better = [row | {"score": row["score"] + 1_000} for row in rows(100, "zh")]
+    spec = SampleSpec(20, strata="score", percents=(50.0,), languages=(("zh", 1.0), ("en", 1.0)))
+    found = drawn(tmp_path, spec, {"a": rows(100, "en"), "b": better})
+    strata = [f"{language} {half}" for language in ("zh", "en") for half in ("0-50 %", "50-100 %")]
+    assert Counter(document.stratum for document in found.documents) == dict.fromkeys(strata, 5)
+
+
 def test_blank_and_unselected_documents_are_not_drawn(tmp_path):
     blank = {"id": "blank", "text": " ", "lang": "en"}
     files = {"a": [*rows(5), *rows(5, "zh"), blank]}
