@@ -31,8 +31,8 @@ class SampleSpec:
     to the others. With `percents` the column is a number, and the strata are the ranges between these percentiles of
     it: ``[50, 90, 99]`` takes as many documents from the best hundredth as from the worse half. `languages`: shares by
     `language_column`, such as ``{ zh = 1, en = 1 }``; other languages are left out, and the sample is smaller rather
-    than out of proportion; each has percentiles of its own. `url_column`, `language_column`: carried columns that become
-    url and lang; "" for none.
+    than out of proportion; each has percentiles of its own. `url_column`, `language_column`: carried columns that
+    become url and lang; "" for none.
     """
 
     num_documents: int = 1_000
