@@ -1,10 +1,12 @@
 """Work on the cluster: many tasks through a bounded window of futures, or one on each worker."""
 
 import asyncio
+import concurrent.futures
 import math
+import queue
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_Coming = concurrent.futures.Future[Any]
 
 IN_FLIGHT_PER_WORKER = 2
 RETRIES = 2
@@ -30,7 +33,7 @@ _LONG = 2
 _MOST_RESTARTS = 2
 _END_S = 10
 _LOOK_EVERY_S = 1.0
-_POLL_S = 0.01
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,22 +79,21 @@ def on_each_worker(client: "Client", function: Callable[..., Result], *arguments
     results: dict[str, Result] = {}
     error: BaseException | None = None
     with lost_is_one_error(client):
-        pending = {
+        futures = {
             worker: client.submit(function, *arguments, workers=[worker], pure=False) for worker in workers_of(client)
         }
-        while pending:
-            _await_one(pending.values())
+        pending = {worker: _brought(client, future) for worker, future in futures.items()}
+        while pending and error is None:
+            concurrent.futures.wait(pending.values(), _LOOK_EVERY_S, concurrent.futures.FIRST_COMPLETED)
             there = workers_of(client)
-            for worker, future in [*pending.items()]:
-                if future.status == "error":
-                    error = future.exception()
-                    pending.clear()
-                    break
-                if future.status == "finished" and (result := _result(future)) is not None:
-                    results[worker] = result.value
-                elif worker in there:
+            for worker, coming in [*pending.items()]:
+                if not coming.done() and worker in there:
                     continue
-                pending.pop(worker).cancel()
+                del pending[worker]
+                if not coming.done():
+                    futures[worker].cancel()
+                elif (error := error or _error(coming)) is None:
+                    results[worker] = coming.result()
     if error is not None:  # out here, where it is not taken for a lost scheduler
         raise error
     if not results:
@@ -99,29 +101,20 @@ def on_each_worker(client: "Client", function: Callable[..., Result], *arguments
     return results
 
 
-class _Value(NamedTuple):
-    value: Any
+def _brought(client: "Client", future: "Future") -> _Coming:
+    """The result of a future as soon as it is here, or its error.
 
-
-def _result(future: "Future") -> _Value | None:
-    """What a finished future holds; None when its worker has left with it, or has no time to give it now.
-
-    Dask's sync() ends with UnboundLocalError where what it waits for is cancelled just as its time is over.
+    It is waited for in the client's loop, and never with a time limit: a client of whose gathering one try is cancelled
+    before it has begun gathers nothing any more (distributed 2026.7: Client._gather keeps the cancelled task).
     """
-    try:
-        return _Value(future.result(timeout=_LOOK_EVERY_S))
-    except (TimeoutError, asyncio.CancelledError, UnboundLocalError):
-        if future.status == "cancelled":
-            text = "The scheduler has dropped what was running. Run the same command again to go on."
-            raise ClusterError(text) from None
-        return None
+    return asyncio.run_coroutine_threadsafe(client.gather(future, asynchronous=True), client.loop.asyncio_loop)
 
 
-def _await_one(futures: "Iterable[Future]") -> None:
-    from distributed import wait
-
-    with suppress(TimeoutError):
-        wait(list(futures), timeout=_LOOK_EVERY_S, return_when="FIRST_COMPLETED")
+def _error(coming: _Coming) -> BaseException | None:
+    """What went wrong with a result that is here. Raises ClusterError when the scheduler gave it up."""
+    if coming.cancelled():
+        raise ClusterError("The scheduler has dropped what was running. Run the same command again to go on.")
+    return coming.exception()
 
 
 class _Attempt(NamedTuple):
@@ -164,15 +157,14 @@ class _Window(Generic[Item, Result]):
         stopping: Callable[[], bool],
         patience_s: float,
     ) -> None:
-        from distributed import as_completed
-
         self.client = client
         self.function = function
         self.stopping = stopping
         self.patience_s = patience_s
         self.waiting = deque((item, 1) for item in items)
-        self.completed = as_completed(loop=client.loop, raise_errors=False)
         self.running: dict[str, list[tuple[Item, int]]] = {}
+        self.coming: dict[str, tuple[Future, _Coming]] = {}
+        self.ready: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.suspects: deque[tuple[Item, int]] = deque()
         self.retired: Counter[str] = Counter()
         self.is_last_try = False
@@ -213,21 +205,21 @@ class _Window(Generic[Item, Result]):
         if self.num_workers or self.worked_at == -math.inf:
             self.worked_at = now
 
-    def wait(self) -> bool:
-        """Wait until a task has finished; False when none will, because the run stops and its last worker has left.
+    def next_ready(self) -> str | None:
+        """The key of a task that has finished; None when none will, because the run stops and its last worker has left.
 
         Raises ClusterError when there has been no worker for too long.
         """
-        while not self.completed.has_ready():
+        while True:
+            with suppress(queue.Empty):
+                return self.ready.get(timeout=_POLL_S)
             self.look()
             if not self.num_workers and self.stopping():
-                return False
+                return None
             if (idle_s := time.monotonic() - self.worked_at) > self.patience_s:
                 raise ClusterError(
                     f"There has been no worker for {idle_s:.0f} s. Start some, then run the same command."
                 )
-            time.sleep(_POLL_S)
-        return True
 
     def submit(self, attempts: list[tuple[Item, int]]) -> None:
         # A key of its own for each attempt: the scheduler must not answer with the error that it remembers.
@@ -236,33 +228,28 @@ class _Window(Generic[Item, Result]):
         items = [item for item, _ in attempts]
         future = self.client.submit(_attempt_each, self.function, items, key=key, pure=False)
         self.running[key] = attempts
-        self.completed.add(future)
+        coming = _brought(self.client, future)
+        self.coming[key] = future, coming
+        coming.add_done_callback(lambda _: self.ready.put(key))
 
     def finished(self) -> Iterator[Outcome[Item, Result]]:
         """Wait for one task; yield the outcomes of its items that are not to be tried again."""
         from distributed import KilledWorker
 
-        if not self.wait():
+        if (key := self.next_ready()) is None:
             self.running.clear()
             return
-        future = next(self.completed)
-        if future.status in ("pending", "lost"):  # its worker died with the result, which is being computed again
-            self.completed.add(future)
-            return
-        if future.status == "error":
-            error, tried = future.exception(), self.running.pop(future.key)
+        (future, coming), tried = self.coming.pop(key), self.running.pop(key)
+        if error := _error(coming):
             for item, attempt in tried:
-                if not isinstance(error, KilledWorker):  # what came back cannot be read here
+                if not isinstance(error, KilledWorker):  # what came back cannot be read here, or did not arrive
                     yield from self.settle(item, attempt, _Attempt(None, describe(error), 0.0, ""))
                 elif self.is_last_try:
                     yield Outcome(item, None, "every worker that tried it died; see the workers' logs", attempt)
                 else:
                     self.suspects.append((item, attempt))
             return
-        if (result := _result(future)) is None:
-            self.completed.add(future)
-            return
-        attempts, tried = result.value, self.running.pop(future.key)
+        attempts = coming.result()
         future.release()  # what lies on a worker that is to end would be computed again
         for (item, attempt), made in zip(tried, attempts, strict=False):
             self.learn(made)

@@ -1,6 +1,5 @@
 """curation.execution.window on a real cluster: retries, dead workers, stopping."""
 
-import asyncio
 import os
 import signal
 import threading
@@ -277,16 +276,3 @@ def tell_all_to_leave(client, folder):
     for pid in client.run(os.getpid).values():
         os.kill(pid, signal.SIGTERM)
     (folder / "go").touch()
-
-
-@pytest.mark.parametrize("error", [TimeoutError, asyncio.CancelledError, UnboundLocalError])
-def test_a_result_whose_fetching_is_cut_short_is_fetched_again(error):
-    """As seen once in 200,000 tasks on a machine with too much to do."""
-
-    class Cut:
-        status = "finished"
-
-        def result(self, timeout):
-            raise error(timeout)
-
-    assert window._result(Cut()) is None
