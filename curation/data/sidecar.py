@@ -112,6 +112,12 @@ def _end(url: str) -> bytes | None:
     return end if footer_bytes <= len(end) else storage.read_end(url, footer_bytes)
 
 
+def read_schema(url: str) -> pa.Schema:
+    """The columns of a sidecar. Raises ShardError as `iter_columns`."""
+    with storage.opened(url) as handle, _called_damaged(url):
+        return pq.read_schema(handle)
+
+
 def read_columns(url: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Columns of a whole sidecar, all by default. Raises ShardError as `iter_columns`."""
     tables = list(iter_columns(url, columns))

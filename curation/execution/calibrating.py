@@ -14,7 +14,7 @@ from curation.calibration.thresholds import ClassifierThresholds
 from curation.core.errors import ShardError
 from curation.data.layout import Layout
 from curation.data.sidecar import read_columns
-from curation.execution.spec import Pinned, RunSpec
+from curation.execution.spec import Scores
 from curation.execution.window import run_window
 from curation.stages.tiering import TieringSpec
 
@@ -31,23 +31,26 @@ _ROWS_AT_ONCE = 1 << 17
 class PassTask:
     """One pass over the scores that one classifier gave some shards; the second pass names the bins to refine."""
 
-    spec: RunSpec
-    pinned: Pinned
+    root: str
+    scores: Scores
+    weight_column: str
     shards: tuple[str, ...]
     bins: tuple[int, ...] = ()
 
 
-def calibrate(client: "Client", spec: RunSpec, pinned: Pinned, shards: Sequence[str]) -> ClassifierThresholds:
-    """The exact thresholds of one classifier over all rows of these shards, by the weights that the spec names.
+def calibrate(
+    client: "Client", root: str, tiering: TieringSpec, scores: Scores, shards: Sequence[str]
+) -> ClassifierThresholds:
+    """The exact thresholds of one classifier over all rows of these shards, by the weights that the tiering names.
 
     Raises ShardError when a score file cannot be read, CalibrationError when no row has both a score and a weight.
     """
     groups = [tuple(shards[start : start + _SHARDS_PER_TASK]) for start in range(0, len(shards), _SHARDS_PER_TASK)]
-    tasks = [PassTask(spec, pinned, group) for group in groups]
+    tasks = [PassTask(root, scores, tiering.weight_column, group) for group in groups]
     histogram = _merged(client, first_pass, tasks)
-    bins = bins_to_refine(pinned.name, histogram)
+    bins = bins_to_refine(scores.name, histogram)
     refinement = _merged(client, second_pass, [replace(task, bins=bins) for task in tasks])
-    return ClassifierThresholds.of(pinned.name, pinned.fingerprint, spec.tiering.weights, histogram, refinement)
+    return ClassifierThresholds.of(scores.name, scores.fingerprint, tiering.weights, histogram, refinement)
 
 
 def first_pass(task: PassTask) -> Histogram:
@@ -73,14 +76,13 @@ def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Seque
 
 def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Scores and weights of the shards, small ones together: a histogram of few rows costs as much as one of many."""
-    layout = Layout(task.spec.output)
-    column = task.pinned.classifier.score_column
+    layout, column = Layout(task.root), task.scores.column
     scores: list[NDArray[Any]] = []
     weights: list[NDArray[Any]] = []
     for name in task.shards:
-        found = read_columns(layout.scores(task.pinned.folder, name), [column])[column].to_numpy()
+        found = read_columns(layout.scores(task.scores.folder, name), [column])[column].to_numpy()
         scores.append(found.astype(np.float32, copy=False))
-        weights.append(_weights(layout.rows(name), task.spec.tiering, len(found)))
+        weights.append(_weights(layout.rows(name), task.weight_column, len(found)))
         if sum(map(len, scores)) >= _ROWS_AT_ONCE:
             yield np.concatenate(scores), np.concatenate(weights)
             scores, weights = [], []
@@ -88,8 +90,8 @@ def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any
         yield np.concatenate(scores), np.concatenate(weights)
 
 
-def _weights(rows: str, tiering: TieringSpec, num_rows: int) -> NDArray[Any]:
-    if not (column := tiering.weight_column):
+def _weights(rows: str, column: str, num_rows: int) -> NDArray[Any]:
+    if not column:
         return np.ones(num_rows, dtype=np.int64)
     weights = read_columns(rows, [column])[column].to_numpy()
     if len(weights) != num_rows:

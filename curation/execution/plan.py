@@ -16,6 +16,7 @@ from curation.data.preview import preview
 from curation.data.shards import Shard
 from curation.execution import checks, choices
 from curation.execution.choices import Choice
+from curation.execution.forming import frozen_thresholds
 from curation.execution.missing import Missing, find_missing
 from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
@@ -123,7 +124,7 @@ def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
         former = former_config(layout)
     except CurationError as error:  # nothing in it can be looked at, and the rest of a plan depends on that
         raise ConfigError(*mistakes, f"output: {error}", *found.mistakes) from error
-    frozen = _frozen(spec, mistakes)
+    frozen = frozen_thresholds(spec.tiering, mistakes)
     precisions = _precisions(spec, frozen, found.num_bytes, mistakes)
     spec = _settled(spec, precisions, former, found.num_bytes)
     mistakes += choices.device_mistakes(former, spec.scoring.device, [each.precision for each in spec.classifier])
@@ -203,19 +204,6 @@ def _settled(
         is_measured = precisions and choices.sample_size(num_bytes)
         scoring = replace(scoring, token_budget=before or (0 if is_measured else scoring.budget))
     return replace(spec, classifier=classifiers, scoring=scoring)
-
-
-def _frozen(spec: RunSpec, mistakes: list[str]) -> Thresholds | None:
-    """The thresholds of the file that the tiering names, if it names one that can be read."""
-    if not spec.tiering.frozen or not spec.tiering.thresholds:
-        return None
-    try:
-        return Thresholds.from_json(storage.read_bytes(spec.tiering.thresholds), spec.tiering.thresholds)
-    except ConfigError as error:
-        mistakes += error.mistakes
-    except CurationError as error:
-        mistakes.append(f"tiering.thresholds: {error}")
-    return None
 
 
 def _mismatches(spec: RunSpec, pinned: Sequence[Pinned], frozen: Thresholds | None) -> list[str]:

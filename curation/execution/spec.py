@@ -94,6 +94,16 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What one classifier has scored in a run directory: its folder under scores/, the column, the fingerprint."""
+
+    name: str
+    folder: str
+    column: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Pinned:
     """A classifier of a run with the fingerprint that the plan found; together they name its folder of scores."""
 
@@ -109,6 +119,11 @@ class Pinned:
     def folder(self) -> str:
         """The folder under scores/."""
         return classifier_folder(self.name, self.fingerprint)
+
+    @property
+    def scores(self) -> Scores:
+        """What it scores."""
+        return Scores(self.name, self.folder, self.classifier.score_column, self.fingerprint)
 
     def check(self) -> None:
         """Raise ModelError unless this process sees the model that the plan saw."""

@@ -46,8 +46,8 @@ class TieringSpec:
         return {"bytes": "n_bytes", "tokens": "n_tokens", "documents": ""}[self.weights]
 
     def identity(self) -> list[Any]:
-        """The settings that decide the tiers once thresholds are given, as a JSON value."""
-        return [self.classifiers, self.ensemble, self.ensemble_weights, self.missing, self.tiers]
+        """The settings that decide the tiers once classifiers and thresholds are given, as a JSON value."""
+        return [(), self.ensemble, self.ensemble_weights, self.missing, self.tiers]
 
     def chosen(self, classifiers: Sequence[str]) -> tuple[str, ...]:
         """The classifiers of the ensemble, given those of the config."""
