@@ -13,7 +13,7 @@ from curation.core.errors import CalibrationError, ClusterError, ConfigError, Sh
 from curation.core.fingerprint import canonical_json
 from curation.core.words import counted
 from curation.data import storage
-from curation.data.layout import Layout
+from curation.data.layout import Layout, rows_schema, schema_of_columns
 from curation.data.shards import Shard, read_shards
 from curation.data.sidecar import read_record, read_schema
 from curation.execution.audit import ShardRecords, problems, read_records
@@ -78,21 +78,20 @@ def plan(spec: RetierSpec) -> RetierPlan:
         raise ConfigError(f"run: {spec.run!r} is no directory of a run: it has no shards.parquet.")
     shards = read_shards(layout.shards)
     scores = tuple(_scores(layout, shards))
-    names = [each.name for each in scores]
-    mistakes = [*_name_mistakes(spec.name), *spec.tiering.mistakes(names), *spec.cluster.mistakes("cpu")]
+    mistakes = [*_name_mistakes(spec.name), *spec.cluster.mistakes("cpu")]
+    mistakes += spec.tiering.mistakes([each.name for each in scores]) if scores else []
     if not scores:
         mistakes.append(f"run: there are no scores in {layout.root}; score it with run_ensemble.py first.")
-    tiering = Tiering(layout, spec.name, spec.tiering, scores, frozen_thresholds(spec.tiering, mistakes))
-    if tiering.frozen is not None:
-        mistakes += tiering.frozen.mismatches(
-            {each.name: each.fingerprint for each in tiering.used}, {each.name: each.column for each in tiering.used}
-        )
+    frozen = frozen_thresholds(spec.tiering, mistakes)
+    tiering = Tiering(layout, spec.name, spec.tiering, scores, _carried(layout, shards), frozen)
+    if scores:
+        mistakes += tiering.mistakes()
     if not mistakes:
         mistakes += _other_tiering(tiering)
     if mistakes:
         raise ConfigError(*mistakes)
     complete, waiting = [], []
-    for each in read_records(layout, shards, tiering.used):
+    for each in read_records(layout, shards, tiering.needed):
         found = problems(each)
         waiting += found[:1]
         complete += [] if found else [each]
@@ -147,6 +146,13 @@ def _name_mistakes(name: str) -> list[str]:
     return []
 
 
+def _carried(layout: Layout, shards: Sequence[Shard]) -> tuple[tuple[str, str], ...]:
+    """The carried columns with their types, as the first shard's rows have them."""
+    there = next((layout.rows(shard.name) for shard in shards if storage.exists(layout.rows(shard.name))), "")
+    fixed = {"id", *rows_schema({}).names}
+    return tuple(each for each in schema_of_columns(read_schema(there)) if each[0] not in fixed) if there else ()
+
+
 def _scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
     """What lies under scores/, said by the file of one shard in each folder.
 
@@ -171,9 +177,10 @@ def _scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
             )
         url = layout.scores(best[0], num_files[best[0]][0].removesuffix(".parquet"))
         record = read_record(url)
-        column = next((field.name for field in read_schema(url) if field.type == pa.float32()), "")
+        schema = read_schema(url)
+        column = next((field.name for field in schema if field.type == pa.float32()), "")
         if record is not None and column:
-            yield Scores(name, best[0], column, record["classifier"])
+            yield Scores(name, best[0], column, record["classifier"], schema_of_columns(schema))
 
 
 def _other_tiering(tiering: Tiering) -> list[str]:

@@ -20,8 +20,7 @@ from curation.execution import job
 from curation.execution.audit import ShardRecords, audit, read_records
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.roll import Roll
-from curation.execution.documents import NAME
-from curation.execution.forming import Tiering, form
+from curation.execution.forming import form
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete
 from curation.execution.plan import Plan
@@ -213,19 +212,9 @@ class _Run:
 
     def _tier(self, complete: Sequence[ShardRecords], *, partial: bool) -> Totals:
         """Calibrate and tier these shards; gives what each tier holds."""
-        plan = self.plan
-        tiering = Tiering(
-            plan.layout,
-            NAME,
-            self.spec.tiering,
-            tuple(each.scores for each in plan.pinned),
-            plan.frozen,
-            self.spec.input.frame,
-            self.spec if self.spec.documents else None,
-        )
         formed = form(
             self.client,
-            tiering,
+            self.plan.tiering,
             complete,
             self.console,
             partial=partial,

@@ -15,10 +15,15 @@ from curation.core.frames import Library
 from curation.core.stage import Pipeline
 from curation.data.layout import Layout, columns_schema
 from curation.data.shards import Shard
-from curation.data.sidecar import SidecarWriter, read_columns, read_record
+from curation.data.sidecar import NULLABLE, SidecarWriter, read_columns, read_record
 from curation.execution.documents import write_documents
 from curation.execution.spec import RunSpec, Scores
 from curation.stages.tiering import TieringSpec, stages
+
+SIZES = ("n_bytes", "n_chars", "n_tokens")
+"""Columns of rows/ that a rule may read, beside the carried ones."""
+
+_FIXED = ("position", "n_bytes", "n_tokens", "state")
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,16 @@ class Opinion:
     identity: str
 
     @classmethod
-    def of(cls, tiering: TieringSpec, scores: Sequence[Scores], thresholds: Thresholds) -> "Opinion":
-        """The opinion that a tiering's settings, all scores of a run and thresholds make."""
-        columns = {each.name: each.column for each in scores}
-        used = {each.name: each.fingerprint for each in scores if each.name in tiering.chosen(tuple(columns))}
-        what = [used, thresholds.fingerprint(), tiering.identity()]
-        return cls(stages(tiering, thresholds, columns), fingerprint(what))
+    def of(
+        cls, tiering: TieringSpec, scores: Sequence[Scores], thresholds: Thresholds, carried: Sequence[str] = ()
+    ) -> "Opinion":
+        """The opinion that a tiering's settings, all scores and carried columns of a run, and thresholds make."""
+        columns = [*SIZES, *carried, *(name for each in scores for name, _ in each.columns)]
+        pipeline = stages(tiering, thresholds, {each.name: each.column for each in scores}, columns)
+        used = {
+            each.name: each.fingerprint for each in scores if any(name in pipeline.reads for name, _ in each.columns)
+        }
+        return cls(pipeline, fingerprint([used, thresholds.fingerprint(), tiering.identity()]))
 
 
 Totals = Mapping[str, Mapping[str, int]]
@@ -76,9 +85,15 @@ def tier_shard(task: TierTask) -> Totals:
 
 def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
     layout, name = Layout(task.root), task.shard.name
-    rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas(use_threads=False)
-    scores = frames.of(task.frame, pd.DataFrame(_scores(task, rows["position"])))
-    tiered = rows.join(frames.on_host(task.opinion.pipeline(scores)))
+    pipeline = task.opinion.pipeline
+    scored = {column for each in task.scores for column, _ in each.columns}
+    known = [column for column in pipeline.reads if column not in scored]
+    table = read_columns(layout.rows(name), list(dict.fromkeys((*_FIXED, *known))))
+    rows = table.select(_FIXED).to_pandas(use_threads=False)
+    carried = table.select(known).to_pandas(types_mapper=NULLABLE.get, use_threads=False)
+    frame = pd.DataFrame({column: carried[column] for column in known} | _scores(task, rows["position"]))
+    opinions = frames.on_host(pipeline(frames.of(task.frame, frame)))
+    tiered = rows.join(opinions[list(pipeline.adds)])
     record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
     with SidecarWriter(layout.tiers(task.tiering, name), columns_schema(task.opinion.pipeline.adds)) as writer:
         writer.write(tiered)
@@ -91,12 +106,17 @@ def _scores(task: TierTask, positions: "pd.Series[Any]") -> dict[str, Any]:
     layout, name = Layout(task.root), task.shard.name
     columns = {}
     for each in task.scores:
-        if each.column not in task.opinion.pipeline.reads:
+        wanted = {column: kind for column, kind in each.columns if column in task.opinion.pipeline.reads}
+        if not wanted:
             continue
-        table = read_columns(layout.scores(each.folder, name), ["position", each.column])
+        table = read_columns(layout.scores(each.folder, name), ["position", *wanted])
         if not np.array_equal(table["position"].to_numpy(), positions.to_numpy()):
             raise ShardError(f"{layout.scores(each.folder, name)}: its rows are not those of rows/; delete both files.")
-        columns[each.column] = table[each.column].to_numpy().astype(np.float32, copy=False)
+        for column, kind in wanted.items():
+            if kind == "str":
+                columns[column] = table[column].to_pandas()
+            else:
+                columns[column] = table[column].to_numpy().astype(np.float32, copy=False)
     return columns
 
 

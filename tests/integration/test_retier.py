@@ -1,5 +1,6 @@
 """pipelines/retier.py: other opinions beside a run's own, from its sidecars alone."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from curation.core.errors import ConfigError
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.retier import RetierSpec, plan, retier
 from curation.stages.tiering import TieringSpec
+from curation.statistics import weighted_quantile
 
+LANGUAGES = ("en", "en", "zh", None)
 WORKERS = ClusterSpec(kind="cpu", workers=1)
 
 
@@ -26,11 +29,12 @@ def scored(tmp_path_factory):
     """The tables of a run with two classifiers over two files, and its directory, whose input and models are gone."""
     folder = tmp_path_factory.mktemp("retier")
     for number in range(2):
-        write_jsonl(folder / "documents" / f"{number}.jsonl", documents(60, 60 * number))
+        rows = [row | {"lang": LANGUAGES[place % 4]} for place, row in enumerate(documents(60, 60 * number))]
+        write_jsonl(folder / "documents" / f"{number}.jsonl", rows)
     models = shutil.copytree(REPOSITORY / "curation" / "embedded" / "models", folder / "models")
     tables = {
         "output": str(folder / "run"),
-        "input": {"path": str(folder / "documents"), "carry": ["url"]},
+        "input": {"path": str(folder / "documents"), "carry": ["url", "lang"]},
         "classifier": [
             {"kind": "fasttext", "name": name, "model": str(models / "worth-keeping"), "label": f"__label__{label}"}
             for name, label in (("keep", "keep"), ("rest", "rest"))
@@ -68,7 +72,19 @@ def frame(run, name):
     """The rows and their tiers."""
     rows = pd.concat(map(pd.read_parquet, sorted(Path(run, "rows").iterdir())), ignore_index=True)
     found = pd.concat(map(pd.read_parquet, sorted(Path(run, "tierings", name, "tiers").iterdir())), ignore_index=True)
-    return rows.join(found.drop(columns="position"))
+    scores = [
+        pd.concat(map(pd.read_parquet, sorted(Path(run, "scores").glob(f"{name}-*/*.parquet"))), ignore_index=True)[
+            name
+        ]
+        for name in ("keep", "rest")
+    ]
+    return pd.concat([rows, *scores, found.drop(columns="position")], axis=1)
+
+
+def cuts_of(found, weights="documents"):
+    """The cuts of rows, by sorting."""
+    sizes = found["n_bytes"] if weights == "bytes" else np.ones(len(found), int)
+    return weighted_quantile(found["keep"], sizes, range(5, 100, 5))
 
 
 def test_equal_settings_give_the_bytes_of_the_runs_own_tiers(run):
@@ -83,12 +99,62 @@ def test_without_a_classifier_it_is_what_a_run_without_it_would_be(run, scored):
 
 def test_other_weights_move_the_cuts_to_their_quantiles(run):
     assert form(run, "documents", weights="documents", classifiers=("keep",)).code == 0
-    buckets = frame(run, "documents")["keep_bucket"]
-    scores = np.concatenate(
-        [pd.read_parquet(path)["keep"] for path in sorted((run / "scores").glob("keep-*/*.parquet"))]
-    )
-    cuts = np.percentile(scores, np.arange(5, 100, 5), method="inverted_cdf").astype(np.float32)
-    assert buckets.tolist() == np.digitize(scores, cuts).tolist()
+    found = frame(run, "documents")
+    assert found["keep_bucket"].tolist() == np.digitize(found["keep"], cuts_of(found)).tolist()
+
+
+@pytest.mark.parametrize("weights", ["documents", "bytes"])
+def test_every_value_of_a_group_has_cuts_of_its_own(run, weights):
+    assert form(run, "by-language", weights=weights, classifiers=("keep",), group="lang").code == 0
+    found = frame(run, "by-language")
+    for language in ("en", "zh", None):
+        here = found[found["lang"].isna() if language is None else found["lang"] == language]
+        assert here["keep_bucket"].tolist() == np.digitize(here["keep"], cuts_of(here, weights)).tolist()
+
+
+def test_thresholds_by_group_serve_another_tiering_and_only_for_the_values_that_they_know(run, tmp_path):
+    form(run, "by-language", group="lang", classifiers=("keep",))
+    path = run / "tierings" / "by-language" / "thresholds.json"
+    known = json.loads(path.read_text())
+    assert (known["format"], known["group"], sorted(known["classifiers"]["keep"])) == (2, "lang", ["", "en", "zh"])
+    settings = {"group": "lang", "classifiers": ("keep",)}
+    assert form(run, "same", thresholds=str(path), **settings).code == 0
+    assert tiers(run, "same") == tiers(run, "by-language")
+    del known["classifiers"]["keep"]["zh"]
+    (tmp_path / "less.json").write_text(json.dumps(known))
+    form(run, "less", thresholds=str(tmp_path / "less.json"), **settings)
+    found = frame(run, "less")
+    assert set(found["tier"][found["lang"] == "zh"]) == {"unscored"}
+    assert "unscored" not in set(found["tier"][found["lang"] != "zh"])
+
+
+def test_a_rule_rejects_documents_whatever_their_quality(run):
+    form(run, "free", classifiers=("keep",))
+    assert form(run, "ruled", classifiers=("keep",), keep="rest < 0.5 and lang == 'en' and n_bytes > 80").code == 0
+    free, ruled = frame(run, "free"), frame(run, "ruled")
+    kept = (ruled["rest"] < 0.5) & (ruled["lang"] == "en") & (ruled["n_bytes"] > 80)
+    assert kept.any()
+    assert ruled["tier"].tolist() == free["tier"].where(kept, "rejected").tolist()
+    assert ruled["quality"].tolist() == free["quality"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"group": "topic"}, r"group: 'topic' is neither carried nor a label .* \['url', 'lang'\]"),
+        ({"keep": "topic == 'law'"}, "keep: .* cannot be evaluated over n_bytes, n_chars, .*'topic' is not defined"),
+        ({"keep": "quality"}, "keep: .* it does not give true or false for each row"),
+    ],
+)
+def test_a_group_or_a_rule_of_columns_that_are_not_there_is_refused(run, settings, words):
+    with pytest.raises(ConfigError, match=words):
+        form(run, "mine", **settings)
+
+
+def test_thresholds_without_groups_are_refused_where_groups_are_wanted(run):
+    frozen = str(run / "tierings" / "default" / "thresholds.json")
+    with pytest.raises(ConfigError, match=r"is 'lang', and the thresholds in .* were found by ''"):
+        form(run, "mine", group="lang", thresholds=frozen)
 
 
 def test_thresholds_of_another_run_are_taken_as_they_are(run, scored):
