@@ -96,7 +96,12 @@ def group_codes(frame: "Frame", column: str) -> tuple[NDArray[np.intp], list[str
     import pandas as pd
 
     codes, values = pd.factorize(frames.on_host(frame[[column]])[column])
-    return codes + 1, ["", *map(str, values)]
+    return codes + 1, ["", *map(_word, values)]
+
+
+def _word(value: object) -> str:
+    """A value as a string; whole numbers as such, which are floats where others of their column are missing."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _scores(frame: "Frame", column: str) -> NDArray[np.float32]:
