@@ -77,13 +77,13 @@ def plan(spec: RetierSpec) -> RetierPlan:
     if not storage.exists(layout.shards):
         raise ConfigError(f"run: {spec.run!r} is no directory of a run: it has no shards.parquet.")
     shards = read_shards(layout.shards)
-    scores = tuple(_scores(layout, shards))
+    scores = tuple(stored_scores(layout, shards))
     mistakes = [*_name_mistakes(spec.name), *spec.cluster.mistakes("cpu")]
     mistakes += spec.tiering.mistakes([each.name for each in scores]) if scores else []
     if not scores:
         mistakes.append(f"run: there are no scores in {layout.root}; score it with run_ensemble.py first.")
     frozen = frozen_thresholds(spec.tiering, mistakes)
-    tiering = Tiering(layout, spec.name, spec.tiering, scores, _carried(layout, shards), frozen)
+    tiering = Tiering(layout, spec.name, spec.tiering, scores, carried_columns(layout, shards), frozen)
     if scores:
         mistakes += tiering.mistakes()
     if not mistakes:
@@ -146,14 +146,14 @@ def _name_mistakes(name: str) -> list[str]:
     return []
 
 
-def _carried(layout: Layout, shards: Sequence[Shard]) -> tuple[tuple[str, str], ...]:
+def carried_columns(layout: Layout, shards: Sequence[Shard]) -> tuple[tuple[str, str], ...]:
     """The carried columns with their types, as the first shard's rows have them."""
     there = next((layout.rows(shard.name) for shard in shards if storage.exists(layout.rows(shard.name))), "")
     fixed = {"id", *rows_schema({}).names}
     return tuple(each for each in schema_of_columns(read_schema(there)) if each[0] not in fixed) if there else ()
 
 
-def _scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
+def stored_scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
     """What lies under scores/, said by the file of one shard in each folder.
 
     Of two models under one name, only the one that has scored more shards; where both have, that is a mistake.
