@@ -81,7 +81,8 @@ class Rubric:
 
     def nearest(self, labels: NDArray[np.floating]) -> NDArray[np.intp]:
         """The place among `answers` that each label is nearest to; between two of them, that of the first."""
-        return np.abs(np.subtract.outer(labels, np.asarray(self.values))).argmin(axis=1)
+        places: NDArray[np.intp] = np.abs(np.subtract.outer(labels, np.asarray(self.values))).argmin(axis=1)
+        return places
 
     def ask(self, text: str) -> str:
         """The prompt about a text, which stands between markers that it does not contain."""
@@ -170,7 +171,7 @@ def filled(rubric: Rubric, fill: Sequence[tuple[str, str]]) -> Rubric:
 
 def _is_number(answer: str) -> bool:
     match = _NUMBER.fullmatch(answer)
-    return bool(match) and match["of"] is None
+    return match is not None and match["of"] is None
 
 
 def _mark(text: str) -> str:
