@@ -40,7 +40,9 @@ def main() -> int:
         "--from", dest="original", metavar="FOLDER", help="copy from this folder of bundles and ask no hub"
     )
     how.add_argument(
-        "--verify", action="store_true", help="hash what is there, offline, and run the published cases; change nothing"
+        "--verify",
+        action="store_true",
+        help="hash what is there, offline, and run the published cases; skip what is not; change nothing",
     )
     arguments = options.parse_intermixed_args()
     if arguments.list:
@@ -76,14 +78,14 @@ def is_config(word: str) -> bool:
 def listed() -> Table:
     """The catalog as a table."""
     table = Table()
-    for heading in ("name", "model", "revision", "tokens", "thresholds", "cases", "licence"):
+    for heading in ("name", "model", "revision", "tokens", "scale", "thresholds", "cases", "licence"):
         table.add_column(heading, overflow="fold")
     for entry in map(catalog.entry, catalog.names()):
         recipe = entry.classifier
         model, revision = getattr(recipe, "model", ""), getattr(recipe, "revision", "")
         max_tokens = getattr(recipe, "max_tokens", "all")
         thresholds = ", ".join(f"{threshold.score:g}" for threshold in entry.threshold)
-        facts = (model, revision[:8] or "when fetched", max_tokens, thresholds or "none", len(entry.case))
+        facts = (model, revision[:8] or "when fetched", max_tokens, entry.scale, thresholds or "none", len(entry.case))
         table.add_row(entry.name, *map(str, facts), entry.licence)
     return table
 
@@ -100,9 +102,16 @@ def get(needs: list[fetch.Wanted], arguments: argparse.Namespace) -> int:
 
 
 def verify(needs: list[fetch.Wanted]) -> int:
-    """Hash every file of every bundle, and score the published cases of the models that are sound."""
+    """Hash every file of every bundle, and score the published cases of the models that are sound.
+
+    What was never fetched is skipped.
+    """
     is_sound = True
     for need in needs:
+        if not need.folders():
+            revision = f"revision {need.revision}" if need.revision else "it"
+            OUT.print(f"{need.model}: skipped, for {revision} is not in {need.bundles}; without --verify it is fetched")
+            continue
         damages = fetch.damages(need)
         wrong = list(damages)
         if not damages:
