@@ -136,7 +136,7 @@ def _lines(planned: Plan, found: Sequence[Labels], agreed: Sequence[Mapping[str,
     lines += [
         f"{pair['first']} and {pair['second']}: quadratic-weighted kappa {pair['quadratic_weighted_kappa']}, mean "
         f"absolute error {pair['mae']} over {pair['num_documents']:,} documents. Confusion (rows: {pair['first']}, "
-        f"values {pair['values']}): {pair['confusion']}"
+        f"values {', '.join(f'{value:g}' for value in pair['values'])}): {pair['confusion']}"
         for pair in agreed
     ]
     if any(each.failures for each in found):

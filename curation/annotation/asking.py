@@ -43,8 +43,9 @@ async def ask_all(
 ) -> Asked:
     """Ask, and keep every reply before it counts.
 
-    SIGINT, SIGTERM and SIGUSR1 end it when the requests in flight have their replies, for these are paid; a second one
-    at once. So do errors, one of which is `max_failures` requests in a row that an endpoint left without a reply.
+    SIGINT, SIGTERM and SIGUSR1 end it when the requests in flight have their replies, for these are paid; the same one
+    again ends it at once. Errors wait for them, too; one is that an endpoint leaves `max_failures` requests in a row
+    without a reply.
     """
     stopping = asyncio.Event()
     asked = Asked()
@@ -190,19 +191,21 @@ class _Asker:
 
 @contextmanager
 def _stopped_by_signals(stopping: asyncio.Event, asked: Asked, console: Console) -> Iterator[None]:
-    """In the block the first signal asks for an end, and the second one makes it."""
+    """In the block a signal asks for an end, and the same one again makes it."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    seen: set[int] = set()
 
-    def stop() -> None:
-        if asked.was_stopped and task:
+    def stop(number: int) -> None:
+        if number in seen and task:
             task.cancel()
-        else:
-            console.print("Stopping when the requests in flight have their replies; a second signal stops at once.")
+        elif not seen:
+            console.print("Stopping when the requests in flight have their replies; the same signal stops at once.")
+        seen.add(number)
         asked.was_stopped = True
         stopping.set()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop, number)
     try:
         yield
     finally:

@@ -7,7 +7,6 @@ that is cut off, or no chat completion, for the caller's affair (openai 3.54, `_
 
 import asyncio
 import email.utils
-import itertools
 import math
 import os
 import random
@@ -164,10 +163,9 @@ class Endpoint:
         self._client = AsyncOpenAI(
             api_key=self._key or _NO_KEY, base_url=spec.base_url, max_retries=0, timeout=spec.timeout_s
         )
-        self._client.organization = self._client.project = (
-            None  # the environment's, which are another endpoint's affair
-        )
-        self._client._custom_headers = {}  # noqa: SLF001 - the same; the client offers no other way
+        # What the client takes from the environment is meant for another endpoint.
+        self._client.organization = self._client.project = None
+        self._client._custom_headers = {}  # noqa: SLF001 - the client offers no other way
         self._open_at = 0.0
         self._heard_at = time.monotonic()
 
@@ -185,8 +183,8 @@ class Endpoint:
         """
         import openai
 
-        tries = 0
-        for attempt in itertools.count():
+        attempt = tries = 0
+        while True:
             while (wait_s := self._open_at - time.monotonic()) > 0 or self._stopping.is_set():
                 await self._pause(wait_s + _scattered(0))
             asked_s: float | None = None
@@ -211,7 +209,7 @@ class Endpoint:
             if tries > self._spec.max_retries:
                 raise UnansweredError(f"after {f'{tries} tries' if tries > 1 else 'one try'}: {problem}")
             await self._pause((asked_s or 0.0) + _scattered(attempt))
-        raise AssertionError("counting has no end")
+            attempt += 1
 
     async def _complete(self, prompt: str, number: int) -> Any:
         messages: Any = [{"role": "user", "content": prompt}]
@@ -229,8 +227,8 @@ class Endpoint:
         text, finish, usage = choice.message.content, choice.finish_reason, getattr(response, "usage", None)
         if not isinstance(text, str) and not (text is None and isinstance(finish, str)):
             raise ValueError("it has no text")
-        whole = _storable(self._without_key(text or ""))
-        return Reply(whole, _storable(str(finish or "")), *map(count, _tokens(usage)))
+        said, end = (_storable(self._without_key(each)) for each in (text or "", str(finish or "")))
+        return Reply(said, end, *map(count, _tokens(usage)))
 
     def _refused(self, error: Any) -> str:
         """What an HTTP status says, when another try may help. Raises the error that it is when none would."""

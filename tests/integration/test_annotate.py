@@ -510,6 +510,21 @@ def test_a_signal_waits_for_what_is_in_flight_and_the_next_run_goes_on(run, endp
     assert sorted(endpoint.asked.values()) == [1] * 6
 
 
+def test_another_signal_does_not_hurry(run, endpoint):
+    """Slurm sends SIGUSR1 ahead of SIGTERM; between the two the requests in flight may still be answered."""
+    endpoint.hold.clear()
+    process = run.start()
+    until(lambda: endpoint.at_once == 4)
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: "Stopping when" in process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    endpoint.hold.set()
+    process.communicate(timeout=60)
+    assert (process.returncode, endpoint.answered.total()) == (75, 4)
+
+
 def test_a_second_signal_stops_at_once(run, endpoint):
     endpoint.hold.clear()
     process = run.start()
