@@ -86,6 +86,7 @@ class StoredReply:
                 f"is of format {said['format']}; this version of the package knows {FORMAT}. Use a newer one."
             )
         said |= {name: count(said.get(name)) for name in ("prompt_tokens", "completion_tokens")}
+        said["finish"] = str(said.get("finish") or "")
         return cls(**{field.name: said[field.name] for field in fields(cls) if field.name in said})
 
     @property

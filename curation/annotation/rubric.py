@@ -60,8 +60,8 @@ class Rubric:
         elif min(len(set(map(str.casefold, self.answers))), len(set(self.values))) < max(2, len(self.answers)):
             found.append(f"answers: {list(self.answers)} are not two or more different ones.")
         found = found or [
-            f"{line!r} with the answer {answer!r} could not be read from a reply: markup such as * _ ` # and a full "
-            "stop at the end are taken for decoration; leave them out."
+            f"{line!r} with the answer {answer!r} could not be read from a reply: markup such as * _ ` #, full-width "
+            "letters and a stop at the end are taken for decoration; leave them out."
             for line in self.line
             for answer in self.answers
             if self.parse(f"{line}: {answer}").value is None

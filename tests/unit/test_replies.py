@@ -61,6 +61,11 @@ def test_replies_of_format_1_are_read():
     assert second == StoredReply(stored("two").key, "Educational score: 1")
 
 
+def test_what_a_line_says_of_tokens_and_of_its_end_need_not_make_sense():
+    line = b'{"key": "ab", "text": "T", "finish": ["x"], "prompt_tokens": "9", "completion_tokens": NaN}'
+    assert StoredReply.parse(line) == StoredReply("ab", "T", "['x']", None, None)
+
+
 def test_replies_of_a_newer_format_are_refused(tmp_path):
     path = tmp_path / "replies.jsonl"
     path.write_bytes(stored("one").line.replace(b'"format":1', b'"format":2'))
