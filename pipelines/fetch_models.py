@@ -18,7 +18,7 @@ from rich.table import Table
 
 from curation import config
 from curation.classifiers import catalog, fetch, published
-from curation.core.errors import ConfigError
+from curation.core.errors import ConfigError, ModelError
 from curation.execution import spec
 from curation.training.recipe import TrunkRecipe
 from curation.training.train import KINDS, TrainingSpec
@@ -102,28 +102,32 @@ def get(needs: list[fetch.Wanted], arguments: argparse.Namespace) -> int:
 
 
 def verify(needs: list[fetch.Wanted]) -> int:
-    """Hash every file of every bundle, and score the published cases of the models that are sound.
-
-    What was never fetched is skipped.
-    """
-    is_sound = True
+    """Hash every file of every bundle, and score the published cases of the models that are sound."""
+    wrong = []
     for need in needs:
-        if not need.folders():
-            revision = f"revision {need.revision}" if need.revision else "it"
-            OUT.print(f"{need.model}: skipped, for {revision} is not in {need.bundles}; without --verify it is fetched")
-            continue
-        damages = fetch.damages(need)
-        wrong = list(damages)
-        if not damages:
-            OUT.print(f"{need.model}: every file is as it was fetched")
-        for user in need.users:
-            verdict = published.judge(replace(user, bundles=need.bundles), is_here=not damages)
-            OUT.print(f"classifier {user.name}: {verdict.said}")
-            wrong += [f"classifier {user.name}: {failure}" for failure in verdict.failures]
-        for line in wrong:
-            ERR.print(line, style="red")
-        is_sound = is_sound and not wrong
-    return 0 if is_sound else MISTAKE
+        try:
+            wrong += failures(need)
+        except ModelError as error:
+            wrong.append(str(error))
+    for line in wrong:
+        ERR.print(line, style="red")
+    return MISTAKE if wrong else 0
+
+
+def failures(need: fetch.Wanted) -> list[str]:
+    """What is wrong with a model, a line each; says what is right. One that was never fetched is skipped."""
+    if not need.folders():
+        revision = f"revision {need.revision}" if need.revision else "it"
+        OUT.print(f"{need.model}: skipped, for {revision} is not in {need.bundles}; without --verify it is fetched")
+        return []
+    found = damages = fetch.damages(need)
+    if not damages:
+        OUT.print(f"{need.model}: every file is as it was fetched")
+    for user in need.users:
+        verdict = published.judge(replace(user, bundles=need.bundles), is_here=not damages)
+        OUT.print(f"classifier {user.name}: {verdict.said}")
+        found = [*found, *(f"classifier {user.name}: {failure}" for failure in verdict.failures)]
+    return found
 
 
 if __name__ == "__main__":
