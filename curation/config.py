@@ -184,7 +184,7 @@ def _value(hint: Any, value: Any, where: str, mistakes: list[str], kinds: Kinds)
         return _size(value, where, mistakes)
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not hint:
+    if hint is not Any and type(value) is not hint:
         mistakes.append(f"{where}: {value!r} is not {_WORDS.get(hint, hint)}.")
     return value
 
