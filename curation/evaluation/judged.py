@@ -59,8 +59,12 @@ class Judged(ABC):
         """The names of the matrix's classes."""
 
     @abstractmethod
-    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Figures:
-        """Every figure that has an interval."""
+    def present(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[Any]:
+        """The classes that are true or scored somewhere, which averages are over; in every resample all of them."""
+
+    @abstractmethod
+    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float, among: NDArray[Any]) -> Figures:
+        """Every figure that has an interval, of documents or a resample of them; `among` are those of `present`."""
 
     @abstractmethod
     def length_alone(

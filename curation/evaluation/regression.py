@@ -69,7 +69,11 @@ class Regression(Judged):
         """0 to 5."""
         return tuple(map(str, range(metrics.NUM_CLASSES)))
 
-    def figures(self, truth: Values, scores: Values, cut: float) -> Figures:
+    def present(self, truth: Values, scores: Values) -> NDArray[np.int64]:
+        """Rounded and clipped."""
+        return metrics.present(metrics.classes(truth), metrics.classes(scores))
+
+    def figures(self, truth: Values, scores: Values, cut: float, among: NDArray[np.int64]) -> Figures:
         """Ranks, classes, and the questions of 2, 3 and the threshold."""
         matrix = metrics.confusion(truth, scores)
         f1 = metrics.f1(matrix)
@@ -77,7 +81,7 @@ class Regression(Judged):
             "spearman": spearman(truth, scores),
             "mae": metrics.mean_absolute_error(truth, scores),
             "accuracy": metrics.accuracy(matrix),
-            "macro_f1": metrics.macro(f1, matrix),
+            "macro_f1": float(f1[among].mean()),
             "weighted_f1": metrics.weighted(f1, matrix),
         }
         for each in (2, 3):

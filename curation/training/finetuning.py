@@ -13,13 +13,16 @@ from curation.classifiers.encoder import Encoder
 from curation.config import dump
 from curation.core.fingerprint import fingerprint
 from curation.data.labelled import ADDITIVE, Column, Scale
-from curation.evaluation.metrics import Matrix, Metric, accuracy, macro_f1
-from curation.inference.weights import trunk_fingerprint
+from curation.evaluation.metrics import MacroF1, Metric
+from curation.inference.tokens import tokenizer_fingerprint
+from curation.inference.weights import tensor_digests, trunk_fingerprint
 from curation.training import scales
 from curation.training.annotations import Annotations
 from curation.training.recipe import Choice, Learner, Places, Say, TrunkRecipe, Values
 
 _CHOICE = "choice.json"
+_NO_MATTER = ("trunk", "revision", "bundles", "accumulation")
+"""Settings that the model does not depend on: where the trunk lies, and in how many parts a step passes the device."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ class FinetuneLearner(Learner):
         self.targets = recipe.targets(annotations)
         self.scratch = scratch
         self.say = say
-        self.identity = [dump(recipe), annotations.fingerprint(), trunk_fingerprint(recipe.folder)]
+        settings = {name: value for name, value in dump(recipe).items() if name not in _NO_MATTER}
+        trunk = [tensor_digests(recipe.folder), trunk_fingerprint(recipe.folder), tokenizer_fingerprint(recipe.folder)]
+        self.identity = [settings, annotations.fingerprint(), trunk]
 
     def best(self, train: Places, held_out: Places) -> tuple[Path, Choice]:
         """The directory of the best model."""
@@ -172,15 +177,8 @@ class FinetuneLearner(Learner):
                 shutil.copy2(path, directory)
 
 
-def _confusion(targets: Values, scores: Values) -> Matrix:
-    """Documents by true class (rows) and found class (columns)."""
-    num_classes = int(max(targets.max(), scores.max())) + 1
-    cells = (targets * num_classes + scores).astype(np.int64)
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
 CLASSES: Mapping[str, Metric] = {
-    "macro_f1": lambda targets, scores: macro_f1(_confusion(targets, scores)),
-    "accuracy": lambda targets, scores: accuracy(_confusion(targets, scores)),
+    "macro_f1": MacroF1(np.asarray),
+    "accuracy": lambda targets, scores: float((targets == scores).mean()),
 }
 """What is reported of classes, given by their places."""

@@ -9,7 +9,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.evaluation import metrics
+from curation.data.labelled import Scale
+from curation.evaluation.metrics import MacroF1
 from curation.training.recipe import Setting
 
 Values = NDArray[np.floating]
@@ -62,8 +63,8 @@ class Method(ABC):
         """The head after each epoch; a single one where there are no epochs."""
 
     @abstractmethod
-    def merit(self, labels: Values, scores: Values) -> float:
-        """What the choice maximises."""
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:
+        """What the choice maximises; the labels lie on this scale."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ class Descent(Method):
                 schedule.step()
             yield _linear(standard, weight_D.detach().numpy(), bias.item())
 
-    def merit(self, labels: Values, scores: Values) -> float:
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:
         """Macro F1 of the classes."""
-        return macro_f1_of_classes(labels, scores)
+        return macro_f1_of_classes(labels, scores, scale)
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Ridge(Method):
         weight = np.linalg.solve(gram, inputs.T @ (labels - middle) / len(inputs))
         yield _linear(standard, weight, middle)
 
-    def merit(self, labels: Values, scores: Values) -> float:
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:  # noqa: ARG002 - an error is one anywhere
         """Minus the mean squared error."""
         return -float(np.square(labels - scores).mean())
 
@@ -182,13 +183,9 @@ class Standard:
         return plain_OD.astype(np.float32), (bias_O - plain_OD @ self.mean).astype(np.float32)
 
 
-def macro_f1_of_classes(labels: Values, scores: Values) -> float:
-    """Macro F1 of whole numbers: labels and scores rounded, scores no lower and no higher than any label."""
-    true = np.rint(labels).astype(np.int64)
-    low, num_classes = int(true.min()), int(np.ptp(true)) + 1
-    scored = np.clip(np.rint(scores) - low, 0, num_classes - 1).astype(np.int64)
-    cells = np.bincount((true - low) * num_classes + scored, minlength=num_classes**2)
-    return metrics.macro_f1(cells.reshape(num_classes, num_classes))
+def macro_f1_of_classes(labels: Values, scores: Values, scale: Scale) -> float:
+    """Macro F1 of whole numbers: labels and scores rounded, scores clipped to the scale of the labels."""
+    return MacroF1(np.rint)(labels, np.clip(scores, *scale))
 
 
 def _linear(standard: Standard, weight_D: NDArray[np.floating], bias: float) -> Head:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.data.labelled import Scale
 from curation.training.heads import Head, Method, Standard, Values, macro_f1_of_classes
 from curation.training.recipe import Setting
 
@@ -84,6 +85,6 @@ class Pooler(Method):
             dense, offset = standard.fold(dense_DD.detach().numpy(), dense_bias_D.detach().numpy())
             yield PooledHead(dense, offset, Head(weight_D.detach().numpy().copy(), bias.item()))
 
-    def merit(self, labels: Values, scores: Values) -> float:
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:
         """Macro F1 of the classes."""
-        return macro_f1_of_classes(labels, scores)
+        return macro_f1_of_classes(labels, scores, scale)
