@@ -14,9 +14,9 @@ from curation.classifiers import catalog
 from curation.config import Catalogs, Kinds, dump, one_of
 from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError, ModelError
-from curation.core.fingerprint import fingerprint
+from curation.core.extras import missing
 from curation.data.labelled import ANY_NUMBER, Column, Documents, read
-from curation.data.storage import local_path, write_bytes
+from curation.data.storage import local_path, why_not_writable, write_bytes
 from curation.evaluation import report, scored
 from curation.evaluation.comparison import Compared, compare
 from curation.evaluation.judged import Judged
@@ -52,6 +52,10 @@ class EvaluationSpec:
         """Everything that is wrong with the settings themselves, without looking at data or models."""
         names = [*(each.name for each in self.classifier), *self.columns]
         found = [f"{name}: two classifiers or columns have this name." for name in sorted(_twice(names))]
+        if "id" in names:
+            found.append(
+                "id: is the column of scores.parquet that names documents; call the classifier something else."
+            )
         if not names:
             found.append("classifier: nothing is evaluated; write a [[classifier]] table, or columns = […].")
         if not self.judged and len(names) == 1:
@@ -86,6 +90,7 @@ class Plan:
         num_hosts = documents.num_hosts
         lines = [
             f"{spec.data}: {len(documents.ids):,} documents, {num_hosts:,} hosts.",
+            f"Without a host, each for itself: {documents.num_without_host:,}.",
             f"Exact duplicates dropped: {documents.num_duplicates:,}.",
             *(f"Scored here: {each.name}, fingerprint {each.fingerprint()[:8]}." for each in spec.classifier),
             *(f"Scores in the data: {name}." for name in spec.columns),
@@ -98,7 +103,9 @@ class Plan:
 
 def plan(spec: EvaluationSpec) -> Plan:
     """What `evaluate` needs. Raises ConfigError with everything that would go wrong later."""
-    mistakes = spec.mistakes()
+    mistakes = spec.mistakes() + missing("evaluate", "sklearn", "matplotlib")
+    if reason := why_not_writable(spec.output):
+        mistakes.append(f"output: {spec.output} cannot be written: {reason}; choose another.")
     for each in spec.classifier:
         try:
             each.fingerprint()
@@ -176,9 +183,10 @@ def _figures(planned: Plan, scores: Mapping[str, NDArray[Any]], say: Say) -> dic
         "format": 1,
         "data": {
             "name": Path(spec.data).name,
-            "fingerprint": fingerprint([list(documents.ids), list(documents.texts)]),
+            "fingerprint": documents.fingerprint(),
             "num_documents": len(documents.ids),
             "num_hosts": documents.num_hosts,
+            "num_without_host": documents.num_without_host,
             "num_duplicates": documents.num_duplicates,
         },
         "classifiers": {each.name: each.fingerprint() for each in spec.classifier},

@@ -74,7 +74,10 @@ class Judged(ABC):
         cut: float,
         lengths: NDArray[np.int64],
     ) -> tuple[NDArray[Any], float]:
-        """Scores that follow from length alone, and their cut, which keeps as many as the classifier's."""
+        """Scores that follow from length alone, and their cut.
+
+        It is chosen as the classifier's is; where that was given, it keeps as many documents.
+        """
 
     @abstractmethod
     def details(self, truth: NDArray[Any], scores: NDArray[Any], alone: NDArray[Any], cut: float) -> dict[str, Any]:

@@ -30,8 +30,9 @@ class Probability(Judged):
         return "against " + " or ".join(f"{name} ≥ {least:g}" for name, least in self.keep)
 
     def mistakes(self) -> list[str]:
-        """An empty rule."""
-        return [] if self.keep else [f"judged.{self.name}.keep: no label is named; write for example edu = 3."]
+        """An empty rule, a threshold that is none."""
+        found = [] if self.keep else [f"judged.{self.name}.keep: no label is named; write for example edu = 3."]
+        return found + cutting.mistakes(self.name, self.threshold)
 
     def truth(self, columns: Columns) -> Values:
         """1 for yes, 0 for no, NaN where a label is missing: were it enough that another says yes, yes would gain."""
@@ -74,6 +75,8 @@ class Probability(Judged):
     ) -> tuple[Values, float]:
         """A logistic regression on the logarithm of the length."""
         alone = length.probabilities(truth.astype(np.int64), lengths)[:, 1]
+        if self.threshold is None:
+            return alone, self.cut(truth, alone)
         return alone, length.cut_that_keeps(int((scores >= cut).sum()), alone)
 
     def details(self, truth: Values, scores: Values, alone: Values, cut: float) -> dict[str, Any]:

@@ -36,9 +36,10 @@ class Regression(Judged):
         return f"against {self.label}, from 0 to 5"
 
     def mistakes(self) -> list[str]:
-        """A class that divides nothing."""
+        """A class that divides nothing, a threshold that is none."""
         wrong = not 0 < self.positive < metrics.NUM_CLASSES
-        return [f"judged.{self.name}.positive: {self.positive} is not a class from 1 to 5."] if wrong else []
+        found = [f"judged.{self.name}.positive: {self.positive} is not a class from 1 to 5."] if wrong else []
+        return found + cutting.mistakes(self.name, self.threshold)
 
     def truth(self, columns: Columns) -> Values:
         """The label."""
@@ -97,6 +98,8 @@ class Regression(Judged):
     ) -> tuple[Values, float]:
         """A straight line through the logarithm of the length."""
         alone = length.line(truth, lengths)
+        if self.threshold is None:
+            return alone, self.cut(truth, alone)
         return alone, length.cut_that_keeps(int((scores >= cut).sum()), alone)
 
     def details(self, truth: Values, scores: Values, alone: Values, cut: float) -> dict[str, Any]:

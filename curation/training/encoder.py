@@ -173,4 +173,4 @@ class HeadLearner(QuickLearner):
 def named_from(output: Path, trunk: str) -> str:
     """How a card in the directory `output` names a trunk: a folder by the way that leads to it from there."""
     is_folder = ":" not in trunk and not is_hub_id(trunk)
-    return os.path.relpath(Path(trunk).expanduser(), output) if is_folder else trunk
+    return os.path.relpath(Path(trunk).expanduser().resolve(), output.resolve()) if is_folder else trunk

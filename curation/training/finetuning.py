@@ -1,6 +1,7 @@
 """Recipe of kind "finetune": all weights of a trunk and a fresh head, by transformers' Trainer."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,9 +12,12 @@ import numpy as np
 
 from curation.classifiers.encoder import Encoder
 from curation.config import dump
+from curation.core.extras import missing
 from curation.core.fingerprint import fingerprint
 from curation.data.labelled import ADDITIVE, Column, Scale
+from curation.data.storage import rename_folder
 from curation.evaluation.metrics import MacroF1, Metric
+from curation.execution.lock import hold
 from curation.inference.tokens import tokenizer_fingerprint
 from curation.inference.weights import tensor_digests, trunk_fingerprint
 from curation.training import scales
@@ -103,11 +107,11 @@ class FinetuneRecipe(TrunkRecipe):
         found = [
             f"recipe.{name}: {given[name]} is below {value}." for name, value in least.items() if given[name] < value
         ]
-        if not self.learning_rate > 0:
-            found.append(f"recipe.learning_rate: {self.learning_rate:g} is not above 0.")
+        if not 0 < self.learning_rate < math.inf:
+            found.append(f"recipe.learning_rate: {self.learning_rate:g} is no number above 0.")
         if self.accumulation > 0 and self.batch_size % self.accumulation:
             found.append(f"recipe.accumulation: {self.batch_size} documents make no {self.accumulation} equal parts.")
-        return found + scales.mistakes(self.scale) + self.trunk_mistakes()
+        return found + missing("train", "accelerate") + scales.mistakes(self.scale) + self.trunk_mistakes()
 
     def targets(self, annotations: Annotations) -> Values:
         """The label; of a class its place among the classes."""
@@ -156,10 +160,11 @@ class FinetuneLearner(Learner):
 
         folder = self.scratch / f"finetune-{fingerprint([*self.identity, train.tolist(), held_out.tolist()])[:16]}"
         best = folder / "best"
-        if not best.is_dir():
-            found, choice = trainer.finetune(self.recipe, self.annotations, (train, held_out), folder, self.say)
-            (found / _CHOICE).write_text(json.dumps(asdict(choice)), encoding="utf-8")
-            found.rename(best)
+        with hold(str(folder / "lock.json")):
+            if not best.is_dir():
+                found, choice = trainer.finetune(self.recipe, self.annotations, (train, held_out), folder, self.say)
+                (found / _CHOICE).write_text(json.dumps(asdict(choice)), encoding="utf-8")
+                rename_folder(found, best)
             for checkpoint in folder.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
         return best, Choice(**json.loads((best / _CHOICE).read_text(encoding="utf-8")))

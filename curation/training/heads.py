@@ -1,5 +1,6 @@
 """Linear heads on frozen trunk features, and the two ways to fit one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class Descent(Method):
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings."""
-        found = [] if self.learning_rate else ["recipe.method.learning_rate: at least one value is needed."]
+        found = rate_mistakes(self.learning_rate)
         positive = {"num_epochs": self.num_epochs, "batch_size": self.batch_size}
         found += [f"recipe.method.{name}: {value} is below 1." for name, value in positive.items() if value < 1]
         return found + _l2_mistakes(self.l2)
@@ -139,7 +140,11 @@ class Ridge(Method):
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings."""
-        return _l2_mistakes(self.l2)
+        return _l2_mistakes(self.l2) + [
+            "recipe.method.l2: 0 leaves a ridge without a solution where features are not independent; 1e-6 is little."
+            for value in self.l2
+            if value == 0
+        ]
 
     def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
         """The one head. The bias is not penalised."""
@@ -154,9 +159,16 @@ class Ridge(Method):
         return -float(np.square(labels - scores).mean())
 
 
+def rate_mistakes(rates: tuple[float, ...]) -> list[str]:
+    """What is wrong with learning rates to choose from."""
+    found = [] if rates else ["recipe.method.learning_rate: at least one value is needed."]
+    wrong = [rate for rate in rates if not 0 < rate < math.inf]
+    return found + [f"recipe.method.learning_rate: {rate:g} is no number above 0." for rate in wrong]
+
+
 def _l2_mistakes(l2: tuple[float, ...]) -> list[str]:
     found = [] if l2 else ["recipe.method.l2: at least one value is needed."]
-    return found + [f"recipe.method.l2: {value} is below 0." for value in l2 if value < 0]
+    return found + [f"recipe.method.l2: {value:g} is no number from 0 on." for value in l2 if not 0 <= value < math.inf]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import pytest
 from curation.classifiers import tiny_bert
 from curation.training import encoder
 from curation.training.annotations import Annotations
-from curation.training.encoder import EncoderRecipe
+from curation.training.encoder import EncoderRecipe, named_from
 from curation.training.heads import Ridge
 
 TEXTS = [f"the river {number} carries sand" for number in range(10)]
@@ -49,3 +49,10 @@ def test_another_tokenizer_makes_other_features(trunk, tmp_path):
     (trunk / "tokenizer_config.json").write_text(json.dumps(settings | {"do_lower_case": False}), encoding="utf-8")
     other = features(trunk, tmp_path / "cache", texts=["THE River", "a mill"])
     assert not np.array_equal(one, other)
+
+
+def test_a_card_names_the_trunk_by_a_way_that_leads_there_through_links_too(trunk, tmp_path):
+    (tmp_path / "disk" / "deep" / "runs").mkdir(parents=True)
+    (tmp_path / "runs").symlink_to(tmp_path / "disk" / "deep" / "runs")
+    output = tmp_path / "runs" / "head"
+    assert ((tmp_path / "disk" / "deep" / "runs" / "head") / named_from(output, str(trunk))).resolve() == trunk

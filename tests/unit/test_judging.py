@@ -130,9 +130,9 @@ def test_a_probability_is_read_at_its_own_threshold(scored):
     assert found["figures"]["kept_share_at_threshold"]["classifier"]["value"] == kept.mean()
 
 
-def test_length_alone_keeps_as_many_documents_as_a_probability(scored):
+def test_at_a_given_threshold_length_alone_keeps_as_many_documents(scored):
     labels, scores, lengths, hosts = scored
-    spec = Probability("keep", (("label", 3.0),))
+    spec = Probability("keep", (("label", 3.0),), threshold=2.5)
     kept = judge(spec, {"label": labels}, scores, lengths, hosts)["figures"]["kept_share_at_threshold"]
     assert kept["difference"]["value"] == pytest.approx(0, abs=0.02)
 
@@ -184,3 +184,17 @@ def test_intervals_of_a_judgement_draw_hosts(scored):
         for hosts in (np.arange(600) // 10, np.arange(600))
     )
     assert by_host["high"] - by_host["low"] > 2 * (by_page["high"] - by_page["low"])
+
+
+@pytest.mark.parametrize("spec", [Regression("edu", "label"), Probability("edu", (("label", 3.0),))])
+def test_where_the_best_threshold_is_taken_length_alone_has_its_own_best(scored, spec):
+    labels, scores, lengths, hosts = scored
+    found = judge(spec, {"label": labels}, scores, lengths + 100 * labels.astype(int), hosts)
+    truth = spec.truth({"label": labels})
+    alone, cut = spec.length_alone(truth, scores, found["threshold"], lengths + 100 * labels.astype(int))
+    assert cut == metrics.best_cut(labels >= 3, alone)
+
+
+@pytest.mark.parametrize("spec", [Regression("edu", "label", np.nan), Probability("edu", (("label", 3.0),), np.inf)])
+def test_a_threshold_that_is_no_number_is_a_mistake(spec):
+    assert "is no number" in spec.mistakes()[0]
