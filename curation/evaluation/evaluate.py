@@ -25,6 +25,7 @@ from curation.evaluation.labels import Labels
 from curation.evaluation.probability import Probability
 from curation.evaluation.regression import Regression
 from curation.inference.replica import ScoringSpec
+from curation.inference.tokens import TokensSpec, count_tokens
 
 Say = Callable[[str], None]
 
@@ -35,8 +36,8 @@ class EvaluationSpec:
 
     `data` is a Parquet or JSON Lines file with columns id, url, text and labels, or ``embedded:NAME``. Each
     `classifier` scores its texts; `columns` are scores that it holds already. `judged` says which of them are held
-    against which labels. All that rank are compared, each keeping its best documents up to `keep_share` of all bytes.
-    Without `texts` the report quotes no document.
+    against which labels. All that rank are compared, each keeping its best documents up to `keep_share` of all tokens;
+    `tokens` says how these are counted. Without `texts` the report quotes no document.
     """
 
     output: str
@@ -45,6 +46,7 @@ class EvaluationSpec:
     columns: tuple[str, ...] = ()
     judged: tuple[Judged, ...] = ()
     keep_share: tuple[float, ...] = (0.1, 0.25)
+    tokens: TokensSpec = TokensSpec()
     texts: bool = True
     scoring: ScoringSpec = ScoringSpec()
 
@@ -112,6 +114,10 @@ def plan(spec: EvaluationSpec) -> Plan:
             mistakes += _kind_mistakes(each, spec)
         except ModelError as error:
             mistakes.append(f"classifier.{each.name}: {error}")
+    try:
+        spec.tokens.identity()
+    except ModelError as error:
+        mistakes.append(f"tokens.count_tokenizer: {error}")
     try:
         documents = read(local_path(spec.data), _wanted(spec))
     except ConfigError as error:
@@ -196,10 +202,12 @@ def _figures(planned: Plan, scores: Mapping[str, NDArray[Any]], say: Say) -> dic
         say(f"{each.name}: judging {each.question}")
         found["judged"].append(judge(each, documents.columns, scores[each.name], documents.lengths, documents.hosts))
     if len(ranked := _ranked(spec)) > 1:
-        compared = Compared.of({name: scores[name] for name in ranked}, documents.num_bytes)
+        compared = Compared.of(
+            {name: scores[name] for name in ranked}, count_tokens(spec.tokens, documents.texts, documents.num_bytes)
+        )
         if len(compared.places) < 2:
             raise ConfigError(f"{' and '.join(ranked)}: fewer than two documents have all these scores.")
-        found["comparison"] = compare(compared, spec.keep_share)
+        found["comparison"] = {"tokens": spec.tokens.how, **compare(compared, spec.keep_share)}
         for pair in found["comparison"]["disagreements"]:
             for example in (*pair["first_prefers"], *pair["second_prefers"]):
                 example.update(_known(example["place"], spec, documents))
