@@ -7,6 +7,7 @@ import torch
 from transformers import EvalPrediction
 
 from curation.classifiers import tiny_bert
+from curation.core.errors import ClusterError
 from curation.training.annotations import Annotations
 from curation.training.finetuning import CLASSES, FinetuneLearner, FinetuneRecipe
 from curation.training.trainer import _Loss, _merit, last_checkpoint
@@ -97,3 +98,20 @@ def test_a_run_is_found_again_by_all_that_its_model_depends_on_and_nothing_else(
     assert identity(tmp_path / "moved", accumulation=8) == identity(tmp_path / "trunk")
     assert identity(tmp_path / "other") != identity(tmp_path / "trunk")
     assert identity(tmp_path / "trunk", seed=1) != identity(tmp_path / "trunk")
+
+
+def test_two_trainings_of_one_model_never_share_its_checkpoints(tmp_path):
+    tiny_bert.write(tmp_path / "trunk")
+    recipe = FinetuneRecipe(label="quality", trunk=str(tmp_path / "trunk"), max_tokens=16, num_epochs=1)
+    labels = {"quality": np.arange(8, dtype=np.float32) % 3}
+    annotations = Annotations([f"text {number}" for number in range(8)], labels, np.arange(8), 0)
+    (tmp_path / "cache").mkdir()
+    refused = []
+
+    def train_again(_):
+        with pytest.raises(ClusterError, match="is writing to this run"):
+            FinetuneLearner(recipe, annotations, tmp_path / "cache", print).best(np.arange(6), np.arange(6, 8))
+        refused.append(True)
+
+    FinetuneLearner(recipe, annotations, tmp_path / "cache", train_again).best(np.arange(6), np.arange(6, 8))
+    assert refused == [True]
