@@ -26,7 +26,10 @@ from curation.training.recipe import Choice, Learner, Places, Say, TrunkRecipe, 
 
 _CHOICE = "choice.json"
 _NO_MATTER = ("trunk", "revision", "bundles", "accumulation")
-"""Settings that the model does not depend on: where the trunk lies, and in how many parts a step passes the device."""
+"""What makes no other recipe: where the trunk lies, and in how many parts a step passes the device.
+
+So what ran out of memory goes on with more parts. They change the draws of dropout, and no more.
+"""
 
 
 @dataclass(frozen=True)
