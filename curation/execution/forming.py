@@ -113,7 +113,7 @@ class Tiering:
 
 
 def spec_json(spec: TieringSpec) -> bytes:
-    """What a tiering was asked to do, as spec.json; settings that the first version lacked are there if they are set."""
+    """What a tiering was asked to do, as spec.json; settings that the first version lacked are there if set."""
     later = {"group", "keep"}
     return canonical_json({key: value for key, value in config.dump(spec).items() if value or key not in later})
 
