@@ -66,7 +66,8 @@ def parse(
     """`cls` filled from `tables`, after the overrides.
 
     An override is ``table.key=value`` with a TOML value or a bare string; ``key=value`` is enough where only one table
-    has such a key; an element of a list of tables is addressed by its name: ``classifier.edu.max_tokens=256``.
+    has such a key; an element of a list of tables is addressed by its name: ``classifier.edu.max_tokens=256``, or
+    without one where there is no other: ``recipe.method.num_epochs=30``.
     Settings that end in ``_bytes`` also take "128MB" or "16MiB".
     Raises ConfigError with all mistakes: unknown keys, missing keys, wrong types, unknown choices and names.
     """
@@ -184,7 +185,7 @@ def _value(hint: Any, value: Any, where: str, mistakes: list[str], kinds: Kinds)
         return _size(value, where, mistakes)
     if hint is float and type(value) is int:
         return float(value)
-    if type(value) is not hint:
+    if hint is not Any and type(value) is not hint:
         mistakes.append(f"{where}: {value!r} is not {_WORDS.get(hint, hint)}.")
     return value
 
@@ -247,13 +248,20 @@ def _override(cls: type, tables: dict[str, Any], override: str, mistakes: list[s
         if here is None:
             mistakes.append(f"{key}: there is no {part!r} to override.")
             return
-    if path:
+    if path and isinstance(here, list):
+        here = here[0] if len(here) == 1 else None
+    if path and not isinstance(here, dict):
+        mistakes.append(
+            f"{key}: there is no one table {'.'.join(path[:-1])!r} with a setting {path[-1]!r} to override."
+        )
+    elif path:
         here[path[-1]] = _toml_value(text.strip())
 
 
 def _enter(here: Any, part: str) -> Any:
     if isinstance(here, list):
-        return next((each for each in here if isinstance(each, dict) and each.get("name") == part), None)
+        named = next((each for each in here if isinstance(each, dict) and each.get("name") == part), None)
+        return _enter(here[0], part) if named is None and len(here) == 1 and part in here[0] else named
     return here.setdefault(part, {}) if isinstance(here, dict) else None
 
 

@@ -23,7 +23,7 @@ def main() -> int:
     OUT.print(str(planned))
     if arguments.plan:
         return 0
-    folders = {Path(planned.spec.output).absolute(), Path(planned.spec.replies_path).absolute().parent}
+    folders = {Path(planned.spec.output), Path(planned.spec.replies).parent}
     with ExitStack() as stack:
         for folder in sorted(folders):
             stack.enter_context(lock.hold(f"{folder}/lock.json"))

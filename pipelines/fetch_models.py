@@ -18,7 +18,7 @@ from rich.table import Table
 
 from curation import config
 from curation.classifiers import catalog, fetch, published
-from curation.core.errors import ConfigError
+from curation.core.errors import ConfigError, ModelError
 from curation.execution import spec
 from curation.training.recipe import TrunkRecipe
 from curation.training.train import KINDS, TrainingSpec
@@ -40,7 +40,9 @@ def main() -> int:
         "--from", dest="original", metavar="FOLDER", help="copy from this folder of bundles and ask no hub"
     )
     how.add_argument(
-        "--verify", action="store_true", help="hash what is there, offline, and run the published cases; change nothing"
+        "--verify",
+        action="store_true",
+        help="hash what is there, offline, and run the published cases; skip what is not; change nothing",
     )
     arguments = options.parse_intermixed_args()
     if arguments.list:
@@ -76,14 +78,14 @@ def is_config(word: str) -> bool:
 def listed() -> Table:
     """The catalog as a table."""
     table = Table()
-    for heading in ("name", "model", "revision", "tokens", "thresholds", "cases", "licence"):
+    for heading in ("name", "model", "revision", "tokens", "scale", "thresholds", "cases", "licence"):
         table.add_column(heading, overflow="fold")
     for entry in map(catalog.entry, catalog.names()):
         recipe = entry.classifier
         model, revision = getattr(recipe, "model", ""), getattr(recipe, "revision", "")
         max_tokens = getattr(recipe, "max_tokens", "all")
         thresholds = ", ".join(f"{threshold.score:g}" for threshold in entry.threshold)
-        facts = (model, revision[:8] or "when fetched", max_tokens, thresholds or "none", len(entry.case))
+        facts = (model, revision[:8] or "when fetched", max_tokens, entry.scale, thresholds or "none", len(entry.case))
         table.add_row(entry.name, *map(str, facts), entry.licence)
     return table
 
@@ -101,20 +103,31 @@ def get(needs: list[fetch.Wanted], arguments: argparse.Namespace) -> int:
 
 def verify(needs: list[fetch.Wanted]) -> int:
     """Hash every file of every bundle, and score the published cases of the models that are sound."""
-    is_sound = True
+    wrong = []
     for need in needs:
-        damages = fetch.damages(need)
-        wrong = list(damages)
-        if not damages:
-            OUT.print(f"{need.model}: every file is as it was fetched")
-        for user in need.users:
-            verdict = published.judge(replace(user, bundles=need.bundles), is_here=not damages)
-            OUT.print(f"classifier {user.name}: {verdict.said}")
-            wrong += [f"classifier {user.name}: {failure}" for failure in verdict.failures]
-        for line in wrong:
-            ERR.print(line, style="red")
-        is_sound = is_sound and not wrong
-    return 0 if is_sound else MISTAKE
+        try:
+            wrong += failures(need)
+        except ModelError as error:
+            wrong.append(str(error))
+    for line in wrong:
+        ERR.print(line, style="red")
+    return MISTAKE if wrong else 0
+
+
+def failures(need: fetch.Wanted) -> list[str]:
+    """What is wrong with a model, a line each; says what is right. One that was never fetched is skipped."""
+    if not need.folders():
+        revision = f"revision {need.revision}" if need.revision else "it"
+        OUT.print(f"{need.model}: skipped, for {revision} is not in {need.bundles}; without --verify it is fetched")
+        return []
+    found = damages = fetch.damages(need)
+    if not damages:
+        OUT.print(f"{need.model}: every file is as it was fetched")
+    for user in need.users:
+        verdict = published.judge(replace(user, bundles=need.bundles), is_here=not damages)
+        OUT.print(f"classifier {user.name}: {verdict.said}")
+        found = [*found, *(f"classifier {user.name}: {failure}" for failure in verdict.failures)]
+    return found
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ DOCUMENT = re.compile(r"<(document-[0-9a-f]+)>\n(.*)\n</\1>", re.DOTALL)
 
 def completion(text, finish="stop", tokens=(100, 20)):
     """The body of a chat completion."""
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
     return {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
 
@@ -30,7 +30,7 @@ class StandInEndpoint:
         self.faults = defaultdict(list)
         self.always = None
         self.asked, self.answered = Counter(), Counter()
-        self.bodies, self.keys, self.times = [], set(), []
+        self.bodies, self.keys, self.times, self.headers = [], set(), [], set()
         self.most_at_once = self.at_once = 0
         self.hold = threading.Event()
         self.hold.set()
@@ -77,6 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
             endpoint.bodies.append(body)
             endpoint.times.append(time.monotonic())
             endpoint.keys.add(self.headers.get("Authorization"))
+            endpoint.headers |= {name.lower() for name in self.headers}
             endpoint.at_once += 1
             endpoint.most_at_once = max(endpoint.most_at_once, endpoint.at_once)
             fault = endpoint.always or (endpoint.faults[text].pop(0) if endpoint.faults[text] else None)

@@ -28,20 +28,23 @@ def annotate(planned: Plan, console: Console) -> int:
     """Ask what is due, write what the replies say, say it. Gives the exit code.
 
     0: every question has a reply, though it may be one that could not be read. 1: some have none; the next run asks
-    them again. 75: stopped by a signal. Raises EndpointError and ShardError; what was paid is kept.
+    them again. 75: stopped by a signal. Raises EndpointError and ShardError, after what was paid has become labels.
     """
     spec = planned.spec
     storage.write_bytes(storage.join(spec.output, "config.json"), _json(dump(spec)))
     sample.write(sample_url(spec), planned.sample, planned.sample_identity)
     replies = Replies(Path(spec.replies_path))
-    totals = Totals(sum(1 for each in planned.due(replies).values() for _ in each))
+    totals = Totals(sum(1 for _, due in planned.due(replies) for _ in due))
     due = planned.due(replies)
     asked = asyncio.run(ask_all(due, replies, totals, spec.max_failures, console)) if totals.num_due else Asked()
+    replies = Replies(Path(spec.replies_path))  # another run that took over while this one slept may have added some
     found = [labels(planned, column, replies, asked.unanswered) for column in planned.columns]
     agreed = agreement(found)
     _write(planned, found, agreed, totals)
     for line in _lines(planned, found, agreed):
         console.print(line)
+    if asked.error:
+        raise asked.error
     if asked.was_stopped:
         console.print("Stopped; start the same command again to go on.")
         return STOPPED
@@ -82,9 +85,11 @@ def _report(planned: Plan, found: Sequence[Labels], totals: Totals) -> dict[str,
         "labels": {each.column.label: _label_report(each) for each in found},
         "this_run": {
             "num_replies": totals.num_replies,
-            "num_failed": totals.num_failed,
+            "num_unreadable": totals.num_unreadable,
+            "num_unanswered": totals.num_unanswered,
             "prompt_tokens": totals.prompt_tokens,
             "completion_tokens": totals.completion_tokens,
+            "num_uncounted": totals.num_uncounted,
             "cost": totals.cost,
             "requests_per_s": totals.requests_per_s,
             "tokens_per_s": totals.tokens_per_s,
@@ -103,10 +108,13 @@ def _label_report(found: Labels) -> dict[str, Any]:
         "num_labelled": found.num_labelled,
         "num_incomplete": found.num_incomplete,
         "num_apart": found.num_apart,
+        "num_unreadable": found.num_unreadable,
+        "num_unanswered": found.num_unanswered,
         "mean": float(finite.mean()) if len(finite) else None,
         "counts": dict(counts(found)),
         "prompt_tokens": found.prompt_tokens,
         "completion_tokens": found.completion_tokens,
+        "num_uncounted": found.num_uncounted,
         "cost": found.cost,
     }
 
@@ -119,15 +127,16 @@ def _lines(planned: Plan, found: Sequence[Labels], agreed: Sequence[Mapping[str,
         spread = ", ".join(f"{value}: {count:,}" for value, count in counts(each))
         apart = f"; {each.num_apart:,} fell out with rounds {spec.spread_below:g} or more apart" * (spec.rounds > 1)
         cost = f"; cost {each.cost:,.2f}" if each.cost else ""
+        unknown = f" (unknown for {each.num_uncounted:,} replies)" if each.num_uncounted else ""
         lines.append(
             f"{each.column.label}: {each.num_labelled:,} of {len(each.values):,} documents have a label ({spread}); "
-            f"{each.num_incomplete:,} lack a reply that could be read{apart}; {each.prompt_tokens:,} tokens in, "
-            f"{each.completion_tokens:,} out{cost}."
+            f"{each.num_unreadable:,} replies unreadable, {each.num_unanswered:,} questions unanswered{apart}; "
+            f"{each.prompt_tokens:,} tokens in, {each.completion_tokens:,} out{unknown}{cost}."
         )
     lines += [
         f"{pair['first']} and {pair['second']}: quadratic-weighted kappa {pair['quadratic_weighted_kappa']}, mean "
         f"absolute error {pair['mae']} over {pair['num_documents']:,} documents. Confusion (rows: {pair['first']}, "
-        f"values {pair['values']}): {pair['confusion']}"
+        f"values {', '.join(f'{value:g}' for value in pair['values'])}): {pair['confusion']}"
         for pair in agreed
     ]
     if any(each.failures for each in found):
@@ -136,8 +145,8 @@ def _lines(planned: Plan, found: Sequence[Labels], agreed: Sequence[Mapping[str,
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()

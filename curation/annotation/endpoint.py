@@ -7,6 +7,7 @@ that is cut off, or no chat completion, for the caller's affair (openai 3.54, `_
 
 import asyncio
 import email.utils
+import math
 import os
 import random
 import re
@@ -18,17 +19,23 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from curation.core.errors import ConfigError, CurationError, EndpointError
+from curation.core.fingerprint import canonical_json
 
 LONGEST_WAIT_S = 600.0
-"""An endpoint that asks to be left alone for longer ends the run, which goes on when it is started again."""
+"""An endpoint that asks to be left alone for longer, or answers nothing for so long but that it should be asked later,
+ends the run, which goes on when it is started again."""
 
-_FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
+_FIRST_WAIT_S, _MOST_WAIT_S, _MOST_DOUBLINGS = 0.5, 30.0, 10
 _COME_AGAIN = {408, 409, 425, 429}
+_LIMITS = {429, 503}
 _PERHAPS_THIS_TEXT = {400, 413, 422}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY = re.compile(r"[!-~]*")
 _SHORTEST_SECRET = 8
 _NO_KEY = "none"
+_MOST_TOKENS = 1 << 31
+_SET_ELSEWHERE = {"model", "messages", "temperature", "max_tokens", "seed", "n", "stream"}
 _ADVICE = {
     401: "Check the key in the variable that api_key_env names",
     402: "Check the account",
@@ -43,7 +50,8 @@ class AnnotatorSpec:
 
     `api_key_env` names the variable of the environment that holds the key; "" where none is needed. `concurrency`:
     requests in flight. `timeout_s`: of one try. `seed`: of the first round, the next ones count on. `input_price`,
-    `output_price`: of a million tokens, in any currency; 0 where nobody asks.
+    `output_price`: of a million tokens, in any currency; 0 where nobody asks. `extra_body`: further fields of a
+    request, as the endpoint names them; with a ``max_completion_tokens`` there `max_tokens` is not sent.
     """
 
     name: str
@@ -58,6 +66,7 @@ class AnnotatorSpec:
     seed: int = 0
     input_price: float = 0.0
     output_price: float = 0.0
+    extra_body: tuple[tuple[str, Any], ...] = ()
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings, or missing in the environment; no request is made."""
@@ -69,21 +78,47 @@ class AnnotatorSpec:
             found.append('base_url: is no address such as "http://localhost:8000/v1".')
         elif address.username or address.password or address.query:
             found.append("base_url: holds credentials or a query; leave them out, and name a variable in api_key_env.")
-        if self.api_key_env and not _VARIABLE.fullmatch(self.api_key_env):
-            found.append("api_key_env: names a variable of the environment, not the key itself.")
-        elif self.api_key_env and not self._key():
-            found.append(f"api_key_env: the environment has no {self.api_key_env}; export the key under that name.")
+        found += self._key_mistakes()
         lowest = {"concurrency": 1, "max_retries": 0, "temperature": 0, "max_tokens": 1, "input_price": 0}
         for setting, least in {**lowest, "output_price": 0}.items():
-            if getattr(self, setting) < least:
-                found.append(f"{setting}: {getattr(self, setting)} is below {least}.")
-        if self.timeout_s <= 0:
-            found.append(f"timeout_s: {self.timeout_s:g} is not above 0.")
-        return [f"annotator.{self.name}.{mistake}" for mistake in found]
+            if not least <= getattr(self, setting) < math.inf:
+                found.append(f"{setting}: {getattr(self, setting)} is not a number from {least} on.")
+        if not 0 < self.timeout_s < math.inf:
+            found.append(f"timeout_s: {self.timeout_s:g} is not a number above 0.")
+        return [f"annotator.{self.name}.{mistake}" for mistake in [*found, *self._extra_mistakes()]]
+
+    def _key_mistakes(self) -> list[str]:
+        if self.api_key_env and not _VARIABLE.fullmatch(self.api_key_env):
+            return ["api_key_env: names a variable of the environment, not the key itself."]
+        if self.api_key_env and not self._key():
+            return [f"api_key_env: the environment has no {self.api_key_env}; export the key under that name."]
+        if not _KEY.fullmatch(self._key()):
+            return [f"api_key_env: what {self.api_key_env} holds is no key; it has blanks, or letters beyond ASCII."]
+        return []
+
+    def _extra_mistakes(self) -> list[str]:
+        extra = dict(self.extra_body)
+        if taken := sorted(_SET_ELSEWHERE & set(extra)):
+            return [f"extra_body: {', '.join(taken)} is no further field; this package sets it."]
+        try:
+            canonical_json(extra)
+        except (TypeError, ValueError) as error:
+            return [f"extra_body: cannot be sent as JSON: {error}."]
+        return []
 
     def parameters(self, number: int) -> dict[str, Any]:
         """What a request of one round says beside model and prompt."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed + number}
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed + number}
+        extra = dict(self.extra_body)
+        if "max_completion_tokens" in extra:
+            del own["max_tokens"]
+        return own | extra
+
+    @property
+    def longest_reply(self) -> int:
+        """The most tokens of a reply."""
+        most = self.parameters(0).get("max_completion_tokens", self.max_tokens)
+        return most if type(most) is int else self.max_tokens
 
     def cost(self, prompt_tokens: float, completion_tokens: float) -> float:
         """What so many tokens cost."""
@@ -94,16 +129,24 @@ class AnnotatorSpec:
 
 
 class Reply(NamedTuple):
-    """What a model answered: the text, why it ended, and tokens as the endpoint counts them (0: it does not)."""
+    """What a model answered: the text, why it ended, and tokens as the endpoint counts them (None: it does not)."""
 
     text: str
     finish: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 class UnansweredError(CurationError):
     """One request that got no reply, after all tries; its document is tried again by the next run."""
+
+
+class RefusedError(UnansweredError):
+    """A request that was refused as wrong: for its text, or `for_all`, where the endpoint takes none."""
+
+    def __init__(self, message: str, for_all: EndpointError) -> None:
+        super().__init__(message)
+        self.for_all = for_all
 
 
 class Endpoint:
@@ -120,7 +163,11 @@ class Endpoint:
         self._client = AsyncOpenAI(
             api_key=self._key or _NO_KEY, base_url=spec.base_url, max_retries=0, timeout=spec.timeout_s
         )
+        # What the client takes from the environment is meant for another endpoint.
+        self._client.organization = self._client.project = None
+        self._client._custom_headers = {}  # noqa: SLF001 - the client offers no other way
         self._open_at = 0.0
+        self._heard_at = time.monotonic()
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,64 +175,75 @@ class Endpoint:
     async def __aexit__(self, *_error: object) -> None:
         await self._client.close()
 
-    async def ask(self, prompt: str, number: int, *, proven: bool) -> Reply:
+    async def ask(self, prompt: str, number: int) -> Reply:
         """The reply to a prompt in round `number`, after as many tries as it takes and the spec allows.
 
-        Raises UnansweredError when there is none, EndpointError when there will never be one: the key, the address, the
-        model. A request that is refused as wrong is the endpoint's or the config's affair while no reply has ever come
-        from there, and this document's (too long, perhaps) once the endpoint is `proven`.
+        To be asked to come again later uses up no try. Raises UnansweredError when there is no reply, RefusedError when
+        the request is wrong, EndpointError when there will never be a reply: the key, the address, the model.
         """
         import openai
 
-        for attempt in range(self._spec.max_retries + 1):
+        attempt = tries = 0
+        while True:
             while (wait_s := self._open_at - time.monotonic()) > 0 or self._stopping.is_set():
-                await self._pause(wait_s)
-            wait_s = min(_FIRST_WAIT_S * 2**attempt, _MOST_WAIT_S) * random.uniform(0.75, 1.0)  # noqa: S311 - no secret
+                await self._pause(wait_s + _scattered(0))
+            asked_s: float | None = None
+            tries += 1
             try:
                 async with asyncio.timeout(self._spec.timeout_s):
-                    return self._reply(await self._complete(prompt, number))
+                    reply = self._reply(await self._complete(prompt, number))
+                    self._heard_at = time.monotonic()
+                    return reply
             except openai.APIStatusError as error:
-                problem = self._refused(error, proven=proven)
-                wait_s = self._asked_to_wait(error.response.headers) or wait_s
+                problem = self._refused(error)
+                asked_s = self._asked_to_wait(error.response.headers)
+                if asked_s is not None and error.status_code in _LIMITS:
+                    self._check_heard(problem)
+                    tries -= 1
             except (TimeoutError, openai.APITimeoutError):
                 problem = f"no reply within {self._spec.timeout_s:g} s"
             except openai.APIConnectionError as error:
                 problem = f"the connection failed: {type(error.__cause__ or error).__name__}"
-            except (openai.APIError, ValueError, LookupError, TypeError, AttributeError) as error:
+            except (openai.APIError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
                 problem = self._cleaned(f"what came is no chat completion: {error}")
-            if attempt < self._spec.max_retries:
-                await self._pause(wait_s)
-        tries = f"{self._spec.max_retries + 1} tries" if self._spec.max_retries else "one try"
-        raise UnansweredError(f"after {tries}: {problem}")
+            if tries > self._spec.max_retries:
+                raise UnansweredError(f"after {f'{tries} tries' if tries > 1 else 'one try'}: {problem}")
+            await self._pause((asked_s or 0.0) + _scattered(attempt))
+            attempt += 1
 
     async def _complete(self, prompt: str, number: int) -> Any:
         messages: Any = [{"role": "user", "content": prompt}]
-        parameters: Any = self._spec.parameters(number)
-        return await self._client.chat.completions.create(model=self._spec.model, messages=messages, **parameters)
+        parameters = self._spec.parameters(number)
+        return await self._client.chat.completions.create(
+            model=self._spec.model, messages=messages, extra_body=parameters
+        )
 
     def _reply(self, response: Any) -> Reply:
-        """What a response holds. Raises ValueError, LookupError, TypeError or AttributeError when it is no reply."""
-        choice = response.choices[0]
-        text, finish, usage = choice.message.content or "", choice.finish_reason or "", response.usage
-        if not isinstance(text, str) or not (text or finish == "length"):
-            raise ValueError("it has no text")
-        tokens = (usage.prompt_tokens or 0, usage.completion_tokens or 0) if usage else (0, 0)
-        whole = text.encode(errors="replace").decode()  # half of a surrogate pair can be in JSON, but in no file
-        return Reply(self._without_key(whole), finish, *tokens)
+        """What a response holds, which may be no text: that is paid, too, and another try would bring the same.
 
-    def _refused(self, error: Any, *, proven: bool) -> str:
+        Raises ValueError, LookupError, TypeError or AttributeError when it is no reply.
+        """
+        choice = response.choices[0]
+        text, finish, usage = choice.message.content, choice.finish_reason, getattr(response, "usage", None)
+        if not isinstance(text, str) and not (text is None and isinstance(finish, str)):
+            raise ValueError("it has no text")
+        said, end = (_storable(self._without_key(each)) for each in (text or "", str(finish or "")))
+        return Reply(said, end, *map(count, _tokens(usage)))
+
+    def _refused(self, error: Any) -> str:
         """What an HTTP status says, when another try may help. Raises the error that it is when none would."""
         status = error.status_code
         said = self._cleaned(str(error.message))
         if status >= 500 or status in _COME_AGAIN:
             return f"HTTP {status}: {said}"
-        if status in _PERHAPS_THIS_TEXT and proven:
-            raise UnansweredError(f"refused with HTTP {status}: {said}")
         advice = _ADVICE.get(status, "Check model, max_chars, max_tokens and what else this endpoint takes")
-        raise EndpointError(
+        for_all = EndpointError(
             f"annotator.{self._spec.name}: {self._spec.base_url} refuses requests for {self._spec.model!r} with HTTP "
             f"{status}: {said.rstrip('.')}. {advice}, then start the same command again."
         )
+        if status in _PERHAPS_THIS_TEXT:
+            raise RefusedError(f"refused with HTTP {status}: {said}", for_all)
+        raise for_all
 
     def _asked_to_wait(self, headers: Mapping[str, str]) -> float | None:
         """The seconds of Retry-After, which hold for all requests to this endpoint. Raises EndpointError for hours."""
@@ -199,6 +257,14 @@ class Endpoint:
             )
         self._open_at = max(self._open_at, time.monotonic() + wait_s)
         return wait_s
+
+    def _check_heard(self, problem: str) -> None:
+        """Raise EndpointError when no request has had a reply for too long."""
+        if time.monotonic() - self._heard_at > LONGEST_WAIT_S:
+            raise EndpointError(
+                f"annotator.{self._spec.name}: {self._spec.base_url} has answered nothing for {LONGEST_WAIT_S:,.0f} s "
+                f"but {problem}. Lower concurrency, or start the same command again later; what was paid is kept."
+            )
 
     async def _pause(self, wait_s: float) -> None:
         """Wait. Raises UnansweredError as soon as the run is stopping."""
@@ -221,6 +287,26 @@ def check_installed() -> None:
         import openai  # noqa: F401
     except ImportError:
         raise ConfigError("annotator: the package openai is not installed; run pip install '.[annotate]'.") from None
+
+
+def count(value: object) -> int | None:
+    """A number of tokens as an endpoint says it; None when that is no number of tokens."""
+    return value if type(value) is int and 0 <= value < _MOST_TOKENS else None
+
+
+def _tokens(usage: object) -> tuple[object, object]:
+    return getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+
+
+def _storable(text: str) -> str:
+    """A text without halves of surrogate pairs, which can be in JSON, but in no file."""
+    return text.encode(errors="replace").decode()
+
+
+def _scattered(attempt: int) -> float:
+    """Seconds before the next try: longer after each one, and different, so that not all come at the same instant."""
+    wait_s: float = min(_FIRST_WAIT_S * 2 ** min(attempt, _MOST_DOUBLINGS), _MOST_WAIT_S)
+    return wait_s * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

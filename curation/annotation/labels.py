@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.annotation.plan import Column, Plan
-from curation.annotation.replies import Replies, StoredReply
+from curation.annotation.replies import Question, Replies, StoredReply
 from curation.annotation.rubric import Reading
 
 _NOT_ASKED = "not asked yet: the run was stopped"
@@ -21,7 +21,8 @@ class Labels:
     """One column: a label for every document, NaN where there is none, and the failures with their raw replies.
 
     `num_incomplete` documents lack a round that could be read, `num_apart` have rounds too far apart; the others are
-    labelled. Tokens and cost are those of all replies behind the column, whenever they were paid.
+    labelled. Tokens and cost are those of all replies behind the column, whenever they were paid; for `num_uncounted`
+    of them the endpoint did not say them.
     """
 
     column: Column
@@ -30,12 +31,23 @@ class Labels:
     num_apart: int
     prompt_tokens: int
     completion_tokens: int
+    num_uncounted: int
     failures: tuple[Mapping[str, Any], ...]
 
     @property
     def num_labelled(self) -> int:
         """Documents that have a label."""
         return int(np.isfinite(self.values).sum())
+
+    @property
+    def num_unanswered(self) -> int:
+        """Questions about documents that have no reply."""
+        return sum(failure["reply"] is None for failure in self.failures)
+
+    @property
+    def num_unreadable(self) -> int:
+        """Questions about documents whose reply could not be read."""
+        return len(self.failures) - self.num_unanswered
 
     @property
     def cost(self) -> float:
@@ -47,14 +59,15 @@ def labels(planned: Plan, column: Column, replies: Replies, unanswered: Mapping[
     """The labels of a column. `unanswered` gives the reason by key for what this run asked in vain."""
     documents, rounds = planned.sample.documents, planned.spec.rounds
     values = np.full((len(documents), rounds), np.nan)
-    paid: dict[str, tuple[int, int]] = {}
+    paid: dict[str, tuple[int | None, int | None]] = {}
     failures: list[Mapping[str, Any]] = []
     for row, document in enumerate(documents):
-        keys = [question.key for question in planned.questions(column, document)]
-        for number, (key, reply) in enumerate(zip(keys, replies.get(keys), strict=True)):
-            value, problem = _read(column, reply, unanswered.get(key, _NOT_ASKED))
+        questions = planned.questions(column, document)
+        known = replies.get([question.key for question in questions])
+        for number, (question, reply) in enumerate(zip(questions, known, strict=True)):
+            value, problem = _read(question, reply, unanswered)
             if reply:
-                paid[key] = (reply.prompt_tokens, reply.completion_tokens)
+                paid[question.key] = (reply.prompt_tokens, reply.completion_tokens)
             if value is None:
                 failures.append(
                     {
@@ -70,23 +83,27 @@ def labels(planned: Plan, column: Column, replies: Replies, unanswered: Mapping[
     incomplete = np.isnan(values).any(axis=1)
     apart = np.ptp(values, axis=1) >= planned.spec.spread_below
     means = np.where(incomplete | apart, np.nan, values.mean(axis=1)).astype(np.float32)
-    prompt_tokens, completion_tokens = (sum(counts) for counts in zip((0, 0), *paid.values(), strict=True))
     return Labels(
-        column, means, int(incomplete.sum()), int(apart.sum()), prompt_tokens, completion_tokens, tuple(failures)
+        column,
+        means,
+        int(incomplete.sum()),
+        int(apart.sum()),
+        sum(tokens or 0 for tokens, _ in paid.values()),
+        sum(tokens or 0 for _, tokens in paid.values()),
+        sum(None in each for each in paid.values()),
+        tuple(failures),
     )
 
 
-def _read(column: Column, reply: StoredReply | None, reason: str) -> Reading:
+def _read(question: Question, reply: StoredReply | None, unanswered: Mapping[str, str]) -> Reading:
     if reply is None:
-        return Reading(None, reason)
-    value, problem = column.rubric.parse(reply.text)
-    if value is None and reply.finish == "length":
-        problem = f"the reply was cut at max_tokens = {column.annotator.max_tokens}"
-    return Reading(value, problem)
+        return Reading(None, unanswered.get(question.key, _NOT_ASKED))
+    return question.read(reply.text, reply.finish)
 
 
 def counts(found: Labels) -> Iterator[tuple[str, int]]:
-    """How many documents have each label, rounded to the nearest answer of the rubric; halves go to the even one."""
-    nearest = np.rint(found.values[np.isfinite(found.values)])
-    for value in found.column.rubric.values:
-        yield f"{value:g}", int((nearest == value).sum())
+    """How many documents have each label, taken to the nearest answer of the rubric (`Rubric.nearest`)."""
+    rubric = found.column.rubric
+    nearest = rubric.nearest(found.values[np.isfinite(found.values)])
+    for place, value in enumerate(rubric.values):
+        yield f"{value:g}", int((nearest == place).sum())

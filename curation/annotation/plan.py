@@ -1,9 +1,10 @@
 """What an annotation run will do, and what it will cost, before anything is asked."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,10 +31,11 @@ _TAKEN = ("id", "url", "text", "lang")
 class AnnotationSpec:
     """A config of `pipelines/annotate.py`: which documents are judged, by which rubrics, by whom, and how often.
 
-    `output` is a directory on this machine. With several `rounds` a document keeps its label, their mean, when all were
-    read and max - min is below `spread_below`. `max_chars`: what a model is shown of a text. `replies`: the file of
-    all replies, which several configs may share; by default one in `output`. After `max_failures` requests without a
-    reply the run stops.
+    `output` is a directory on this machine; `plan` makes it, and `replies`, a path from the root. With several `rounds`
+    a document keeps its label, their mean, when all were read and max - min is below `spread_below`. `max_chars`: what
+    a model is shown of a text. `replies`: the file of all replies, which several configs may share, one after the
+    other; by default one in `output`. When an endpoint leaves `max_failures` requests in a row without a reply the run
+    stops.
     """
 
     output: str
@@ -59,10 +61,16 @@ class AnnotationSpec:
         for setting, least in (("rounds", 1), ("max_chars", 1), ("max_failures", 1)):
             if getattr(self, setting) < least:
                 found.append(f"{setting}: {getattr(self, setting)} is below {least}.")
-        if self.spread_below <= 0:
-            found.append(f"spread_below: {self.spread_below:g} is not above 0; no document would keep its label.")
+        if not 0 < self.spread_below < math.inf:
+            found.append(f"spread_below: {self.spread_below:g} is not a number above 0.")
         for annotator in self.annotator:
             found += annotator.mistakes()
+        found += [
+            f"annotator: {one.name!r} and {other.name!r} have one model and equal parameters: every question would be "
+            "asked once, and the two agree perfectly. Give one another model, or another seed."
+            for one, other in itertools.combinations(self.annotator, 2)
+            if (one.model, one.parameters(0)) == (other.model, other.parameters(0))
+        ]
         labels = self.labels()
         found += [
             f"rubric: two columns of labels would be named {label!r}; give each rubric a label, each "
@@ -124,30 +132,24 @@ class Plan:
     sample_identity: str
     notes: tuple[str, ...]
 
-    @property
-    def num_requests(self) -> int:
-        """How many replies make the labels; equal texts count as often as they are there."""
-        return len(self.columns) * len(self.sample.documents) * self.spec.rounds
-
     def questions(self, column: Column, document: Document) -> list[Question]:
         """The questions of all rounds."""
         text = document.text[: self.spec.max_chars]
         return [Question(column.annotator, column.rubric, text, number) for number in range(self.spec.rounds)]
 
-    def due(self, replies: Replies) -> dict[AnnotatorSpec, Iterator[Due]]:
-        """The questions without a reply, by annotator; one that several columns or documents share comes once."""
-        asked: set[str] = set()
-        return {
-            annotator: self._due([each for each in self.columns if each.annotator == annotator], replies, asked)
-            for annotator in self.spec.annotator
-        }
-
-    def _due(self, columns: Sequence[Column], replies: Replies, asked: set[str]) -> Iterator[Due]:
+    def asked(self, annotator: AnnotatorSpec) -> Iterator[Due]:
+        """All questions to an annotator, paid or not; one that several columns or documents share comes once."""
+        keys: set[str] = set()
+        columns = [column for column in self.columns if column.annotator == annotator]
         for column, document in itertools.product(columns, self.sample.documents):
             for question in self.questions(column, document):
-                if (key := question.key) not in replies and key not in asked:
-                    asked.add(key)
+                if question.key not in keys:
+                    keys.add(question.key)
                     yield Due(question, document.id)
+
+    def due(self, replies: Replies) -> list[tuple[AnnotatorSpec, Iterator[Due]]]:
+        """The questions without a reply, for each annotator."""
+        return [(each, _without_reply(self.asked(each), replies)) for each in self.spec.annotator]
 
     @cached_property
     def num_cut(self) -> int:
@@ -160,15 +162,15 @@ class Plan:
         rubrics = ", ".join(f"{each.name} (version {each.version})" for each in self._rubrics())
         cut = f"; {self.num_cut:,} are longer, and cut" if self.num_cut else ""
         replies = Replies(Path(spec.replies_path))
-        needed = [_needed(annotator, due) for annotator, due in self.due(replies).items()]
-        num_due = sum(each.num_requests for each in needed)
+        needed = [_needed(annotator, self.asked(annotator), replies) for annotator in spec.annotator]
+        num_asked, num_due = sum(each.num_asked for each in needed), sum(each.num_due for each in needed)
         counted = ((spec.annotator, "annotator"), (spec.rubric, "rubric"), (range(spec.rounds), "round"))
         asked = ", ".join(_many(things, name) for things, name in counted)
         lines = [
             f"{len(documents):,} documents, drawn from: {drawn}.",
-            f"{asked}: {self.num_requests:,} replies; {self.num_requests - num_due:,} are paid, {num_due:,} are due.",
+            f"{asked}: {num_asked:,} replies; {num_asked - num_due:,} are paid, {num_due:,} are due.",
             f"Rubrics: {rubrics}. At most {spec.max_chars:,} characters of a text are shown{cut}.",
-            *(str(each) for each in needed if each.num_requests),
+            *(str(each) for each in needed if each.num_due),
             f"Replies are kept in {spec.replies_path}, labels go to {spec.output}.",
             *(f"Note: {note}" for note in (*self.notes, *self.sample.notes, *self._damaged(replies))),
         ]
@@ -184,26 +186,36 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Needed:
-    """What it takes to ask an annotator: bytes of prompts, and replies at their longest."""
+    """What it takes to ask an annotator: questions, those without a reply, and the bytes of their prompts."""
 
     annotator: AnnotatorSpec
-    num_requests: int
+    num_asked: int
+    num_due: int
     num_bytes: int
 
     def __str__(self) -> str:
         annotator, prompt = self.annotator, self.num_bytes // BYTES_A_TOKEN
-        completion = self.num_requests * annotator.max_tokens
-        cost = f", cost at most {annotator.cost(prompt, completion):,.2f}" if annotator.cost(1, 1) else ""
+        completion = self.num_due * annotator.longest_reply
+        cost = f", cost about {annotator.cost(prompt, completion):,.2f}" if annotator.cost(1, 1) else ""
         return (
-            f"{annotator.name}: {self.num_requests:,} requests to {annotator.model} at {annotator.base_url}, "
+            f"{annotator.name}: {self.num_due:,} requests to {annotator.model} at {annotator.base_url}, "
             f"{annotator.concurrency} at a time; about {prompt:,} tokens in (at {BYTES_A_TOKEN} bytes each), at most "
             f"{completion:,} out{cost}."
         )
 
 
-def _needed(annotator: AnnotatorSpec, due: Iterable[Due]) -> _Needed:
-    sizes = [len(each.question.rubric.ask(each.question.text).encode()) for each in due]
-    return _Needed(annotator, len(sizes), sum(sizes))
+def _needed(annotator: AnnotatorSpec, asked: Iterable[Due], replies: Replies) -> _Needed:
+    num_asked = num_due = num_bytes = 0
+    for each in asked:
+        num_asked += 1
+        if each.question.key not in replies:
+            num_due += 1
+            num_bytes += len(each.question.rubric.ask(each.question.text).encode())
+    return _Needed(annotator, num_asked, num_due, num_bytes)
+
+
+def _without_reply(asked: Iterable[Due], replies: Replies) -> Iterator[Due]:
+    return (each for each in asked if each.question.key not in replies)
 
 
 def plan(spec: AnnotationSpec) -> Plan:
@@ -219,6 +231,12 @@ def plan(spec: AnnotationSpec) -> Plan:
             rubrics.append(each.load())
         except ConfigError as error:
             mistakes += error.mistakes
+    mistakes += [
+        f"spread_below: {spec.spread_below:g} is more than the answers of the rubric {rubric.name!r} can lie apart "
+        f"({span:g}), so that no document would ever fall out. Write {span:g} or less."
+        for rubric in rubrics
+        if spec.rounds > 1 and spec.spread_below > (span := max(rubric.values) - min(rubric.values))
+    ]
     if spec.input.mistakes():
         raise ConfigError(*mistakes)
     found = find(spec.input)
@@ -226,6 +244,7 @@ def plan(spec: AnnotationSpec) -> Plan:
     looked = preview(split.shards, spec.input)
     if mistakes := [*mistakes, *found.mistakes, *split.mistakes, *split.unreadable, *looked.mistakes]:
         raise ConfigError(*mistakes)
+    spec = replace(spec, output=storage.from_root(spec.output), replies=storage.from_root(spec.replies_path))
     pairs = [(rubric, annotator) for rubric in rubrics for annotator in spec.annotator]
     columns = tuple(Column(label, *pair) for label, pair in zip(spec.labels(), pairs, strict=True))
     identity = sample.identity(spec.sample, spec.input, found)
@@ -246,6 +265,8 @@ def _notes(spec: AnnotationSpec) -> Iterator[str]:
     """What is no mistake, but may be none of the user's intentions."""
     if not spec.sample.url_column:
         yield "no url is carried, so that training will not keep pages of one host together."
+    if spec.rounds == 1 and spec.spread_below != AnnotationSpec.spread_below:
+        yield f"spread_below is {spec.spread_below:g}, which has no effect on a single round."
     for annotator in spec.annotator:
         if spec.rounds > 1 and annotator.temperature == 0:
             yield f"annotator.{annotator.name}.temperature is 0, where several rounds hardly differ."

@@ -15,13 +15,18 @@ _BAR_EVERY_S = 0.25
 
 @dataclass
 class Totals:
-    """What this run has done so far. `cost` is in the currency of the config's prices."""
+    """What this run has done so far.
+
+    `cost` is in the currency of the config's prices; of `num_uncounted` replies the endpoint did not say the tokens.
+    """
 
     num_due: int
     num_replies: int = 0
-    num_failed: int = 0
+    num_unreadable: int = 0
+    num_unanswered: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    num_uncounted: int = 0
     cost: float = 0.0
     start: float = field(default_factory=time.monotonic)
 
@@ -42,9 +47,11 @@ class Totals:
 
     def __str__(self) -> str:
         cost = f" · cost {self.cost:,.2f}" if self.cost else ""
+        unknown = f" (unknown for {self.num_uncounted:,})" if self.num_uncounted else ""
         return (
             f"{self.num_replies:,} of {self.num_due:,} replies · {self.requests_per_s:,.1f}/s · "
-            f"{self.tokens_per_s:,.0f} tokens/s{cost} · {self.num_failed:,} failed"
+            f"{self.tokens_per_s:,.0f} tokens/s{unknown}{cost} · {self.num_unreadable:,} unreadable · "
+            f"{self.num_unanswered:,} unanswered"
         )
 
 
@@ -72,7 +79,7 @@ async def _bar(totals: Totals, console: Console) -> None:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=max(totals.num_due, 1), totals=str(totals))
         while True:
-            bar.update(task, completed=totals.num_replies + totals.num_failed, totals=str(totals))
+            bar.update(task, completed=totals.num_replies + totals.num_unanswered, totals=str(totals))
             await asyncio.sleep(_BAR_EVERY_S)
 
 

@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.fingerprint import fingerprint
@@ -15,8 +18,10 @@ from curation.core.fingerprint import fingerprint
 _FOLDER = Path(__file__).parent / "rubrics"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _OWN = {"document", "mark"}
-_MARKUP = str.maketrans("", "", "*_`")
-_NUMBER = re.compile(r"(?P<points>\d+)(?:\.0+)?(?:\s*/\s*(?P<of>\d+)(?:\.0+)?)?", re.ASCII)
+_PLAIN: dict[int, int | None] = dict.fromkeys(map(ord, "*_`")) | {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_AROUND = " \t\u00a0\u3000#~=-"
+_CONTROL = re.compile(r"(?:\s*(?:<\|\w+\|>|</s>))+\s*$")  # tokens that a server let into the text
+_NUMBER = re.compile(r"(?P<points>-?\d+(?:\.\d+)?)(?:\s*/\s*(?P<of>\d+(?:\.\d+)?))?", re.ASCII)
 
 
 class Reading(NamedTuple):
@@ -31,7 +36,8 @@ class Rubric:
     """A question about a document, as data.
 
     `prompt` holds ``{document}`` once, and ``{mark}`` where it names the markers around it. A reply ends with a line
-    that begins with one of `line`, a colon, and one of `answers`: a number is its own value, a word its place.
+    that begins with one of `line`, a colon, and one of `answers`. These are numbers, each its own value, or else words,
+    each of which has its place as its value.
     `version` is raised with every change to what is asked.
     """
 
@@ -49,12 +55,21 @@ class Rubric:
             found.append("prompt: does not hold {mark}; say between which markers the document stands.")
         if not self.line or not all(self.line):
             found.append("line: is empty; name the words that the last line of a reply begins with.")
-        if len(set(map(str.casefold, self.answers))) < max(2, len(self.answers)):
+        if 0 < sum(map(_is_number, self.answers)) < len(self.answers):
+            found.append(f"answers: {list(self.answers)} are neither all numbers nor all words.")
+        elif min(len(set(map(str.casefold, self.answers))), len(set(self.values))) < max(2, len(self.answers)):
             found.append(f"answers: {list(self.answers)} are not two or more different ones.")
+        found = found or [
+            f"{line!r} with the answer {answer!r} could not be read from a reply: markup such as * _ ` #, full-width "
+            "letters and a stop at the end are taken for decoration; leave them out."
+            for line in self.line
+            for answer in self.answers
+            if self.parse(f"{line}: {answer}").value is None
+        ]
         if found:
             raise ConfigError(*(f"rubric {self.name!r}, {mistake}" for mistake in found))
 
-    @property
+    @cached_property
     def identity(self) -> list[str | int]:
         """Name, version and the hash of what is asked."""
         return [self.name, self.version, fingerprint(self.prompt)]
@@ -62,8 +77,12 @@ class Rubric:
     @property
     def values(self) -> tuple[float, ...]:
         """What a reply can say, in the order of `answers`."""
-        numbers = all(answer.isdecimal() for answer in self.answers)
-        return tuple(float(answer if numbers else place) for place, answer in enumerate(self.answers))
+        return tuple(float(answer if _is_number(answer) else place) for place, answer in enumerate(self.answers))
+
+    def nearest(self, labels: NDArray[np.floating]) -> NDArray[np.intp]:
+        """The place among `answers` that each label is nearest to; between two of them, that of the first."""
+        places: NDArray[np.intp] = np.abs(np.subtract.outer(labels, np.asarray(self.values))).argmin(axis=1)
+        return places
 
     def ask(self, text: str) -> str:
         """The prompt about a text, which stands between markers that it does not contain."""
@@ -75,10 +94,11 @@ class Rubric:
     def parse(self, reply: str) -> Reading:
         """What the last line of a reply says, bold or not, in any case: "3", "3.0" and "3/5" are one answer.
 
-        Nothing else is read: not a line that others follow, not a value outside the scale. What a reply quotes from the
-        document in a sentence, or before its end, so cannot become its answer.
+        Nothing else is read: not a line that others follow, not a quotation after ">", not a value outside the scale.
+        What a reply quotes from the document in a sentence, or before its end, so cannot become its answer.
         """
-        lines = [plain for line in reply.splitlines() if (plain := line.translate(_MARKUP).strip(" \t#>~=-"))]
+        whole = _CONTROL.sub("", reply)
+        lines = [plain for line in whole.splitlines() if (plain := line.translate(_PLAIN).strip(_AROUND))]
         if not lines:
             return Reading(None, "the reply is empty")
         if match := self._last_line.fullmatch(lines[-1]):
@@ -90,16 +110,17 @@ class Rubric:
     @cached_property
     def _last_line(self) -> re.Pattern[str]:
         names = "|".join(r"\s+".join(map(re.escape, name.split())) for name in self.line)
-        return re.compile(rf"(?:{names})\s*[:\uff1a]\s*(?P<answer>.*?)[.\u3002]?", re.IGNORECASE)
+        return re.compile(rf"(?:{names})\s*:\s*(?P<answer>.*?)[.\u3002]?", re.IGNORECASE)
 
     def _value(self, answer: str) -> Reading:
         values = dict(zip(map(str.casefold, self.answers), self.values, strict=True))
         if answer.casefold() in values:
             return Reading(values[answer.casefold()])
-        scale = f"{self.answers[0]} to {self.answers[-1]}" if "0" in values else " or ".join(self.answers)
-        number = _NUMBER.fullmatch(answer)
-        if number and str(int(number["points"])) in values and number["of"] in {None, self.answers[-1]}:
-            return Reading(values[str(int(number["points"]))])
+        numbers = all(map(_is_number, self.answers))
+        number, best = _NUMBER.fullmatch(answer) if numbers else None, max(self.values)
+        if number and (value := float(number["points"])) in self.values and float(number["of"] or best) == best:
+            return Reading(value)
+        scale = f"{self.answers[0]} to {self.answers[-1]}" if numbers else " or ".join(self.answers)
         return Reading(None, f"{answer[:40]!r} is not one of {scale}")
 
 
@@ -146,6 +167,11 @@ def filled(rubric: Rubric, fill: Sequence[tuple[str, str]]) -> Rubric:
     known = {f"{{{name}}}": value for name, value in given.items()}
     prompt = _PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), rubric.prompt)
     return replace(rubric, prompt=prompt)
+
+
+def _is_number(answer: str) -> bool:
+    match = _NUMBER.fullmatch(answer)
+    return match is not None and match["of"] is None
 
 
 def _mark(text: str) -> str:

@@ -1,5 +1,6 @@
 """Which documents are annotated: a sample by the hash of ids, the same whatever the order of files and rows."""
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -260,12 +261,14 @@ def _taken(
 
 
 def _rounded_shares(shares: Mapping[str, float], count: int) -> dict[str, int]:
-    """`count` divided in proportion; what rounding leaves goes to the largest remainders."""
-    exact = {name: count * share / sum(shares.values()) for name, share in shares.items()}
-    counts = {name: math.floor(value) for name, value in exact.items()}
-    left = count - sum(counts.values())
-    for name in sorted(exact, key=lambda name: (counts[name] - exact[name], name))[:left]:
+    """`count` divided in proportion by the method of Webster: a larger count gives nobody less."""
+    counts = dict.fromkeys(shares, 0)
+    waiting = [(-share, name) for name, share in shares.items()]
+    heapq.heapify(waiting)
+    for _ in range(count):
+        name = waiting[0][1]
         counts[name] += 1
+        heapq.heapreplace(waiting, (-shares[name] / (2 * counts[name] + 1), name))
     return counts
 
 

@@ -1,12 +1,13 @@
 """Bundles: a model's files in one folder, with a ``bundle.json`` that says whose they are and what they hold.
 
-``bundle.json`` says format 1, model (the hub id), revision (a commit hash), licence (as the hub names it) and files
-(name → sha256, of every file but itself). Files whose names begin with a dot do not belong to a bundle.
+``bundle.json`` says format 1, model (the hub id), revision (a commit hash), licence (as the hub names it), files
+(name → sha256, of every file but itself), and of a wrapped model base, the model whose sizes it has, as ID@COMMIT.
+Files whose names begin with a dot do not belong to a bundle.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from curation.core.errors import ModelError
@@ -24,6 +25,7 @@ class Bundle:
     revision: str
     licence: str
     files: Mapping[str, str]
+    base: str = ""
 
 
 def is_bundle(folder: Path) -> bool:
@@ -44,17 +46,25 @@ def read_bundle(folder: Path) -> Bundle:
         raise ModelError(f"{path}: is not a bundle of format {FORMAT}; a newer version of this package may read it.")
     try:
         files = {str(name): str(digest) for name, digest in content["files"].items()}
-        return Bundle(str(content["model"]), str(content["revision"]), str(content["licence"]), files)
+        return Bundle(
+            str(content["model"]),
+            str(content["revision"]),
+            str(content["licence"]),
+            files,
+            str(content.get("base", "")),
+        )
     except (KeyError, AttributeError) as error:
         raise ModelError(
             f"{path}: needs model, revision, licence and files: {error!r}. Fetch the model again."
         ) from None
 
 
-def write_bundle(folder: Path, model: str, revision: str, licence: str) -> None:
+def write_bundle(folder: Path, model: str, revision: str, licence: str, base: str = "") -> None:
     """Make a bundle of the files that lie in a folder."""
-    about = Bundle(model, revision, licence, {path.name: sha256(path) for path in _files(folder)})
-    (folder / FILE_NAME).write_text(json.dumps({"format": FORMAT} | asdict(about), indent=1) + "\n", encoding="utf-8")
+    files = {path.name: sha256(path) for path in _files(folder)}
+    about = {"format": FORMAT, "model": model, "revision": revision, "licence": licence, "files": files}
+    about |= {"base": base} if base else {}
+    (folder / FILE_NAME).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 def differences(folder: Path) -> list[str]:

@@ -81,6 +81,11 @@ class Encoder(Classifier):
         """See the class; found from config.json. Raises ModelError when the model is not there."""
         return self._readout(self._files()).columns
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """One for each output, as the model's config.json names them. Raises ModelError when the model is not there."""
+        return self._files().labels()
+
     def fingerprint(self) -> str:
         """See `Classifier.fingerprint`."""
         parts = self.parts()

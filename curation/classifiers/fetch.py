@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
-from curation.classifiers import canary, card, hub, source
+from curation.classifiers import canary, card, catalog, hub, published, source
 from curation.classifiers.bundle import FILE_NAME, differences, folder_name, is_bundle, read_bundle, write_bundle
 from curation.classifiers.encoder import Encoder
 from curation.classifiers.fasttext import FastText
@@ -127,9 +127,7 @@ def copy(needs: Sequence[Wanted], folder: str, say: Callable[[str], None]) -> di
 
 def damages(need: Wanted) -> list[str]:
     """What is wrong with the bundles that are there, a line for each file; reads all of them and asks nobody."""
-    if not (folders := need.folders()):
-        return [f"{need.model}: {f'revision {need.revision}' if need.revision else 'it'} is not in {need.bundles}"]
-    return [f"{folder}: {difference}" for folder in folders for difference in differences(folder)]
+    return [f"{folder}: {difference}" for folder in need.folders() for difference in differences(folder)]
 
 
 def pins(fetched: Mapping[Wanted, Path]) -> Iterator[str]:
@@ -247,9 +245,10 @@ def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) ->
     with _appearing(target) as scratch:
         for name in sorted(offer.files):
             hub.download(offer, name, scratch)
-        _add_base_config(need, scratch, say)
+        base = _add_base_config(need, scratch, say)
         measure_canary(need.users, scratch)
-        write_bundle(scratch, need.model, offer.revision, offer.licence)
+        _say_label_differences(need, scratch, say)
+        write_bundle(scratch, need.model, offer.revision, offer.licence, base)
         has_canary = (scratch / canary.FILE_NAME).is_file()
     say(f"{need.model}: fetched into {target}, licence: {offer.licence or 'not named'}")
     if not has_canary:
@@ -257,10 +256,18 @@ def _deliver(need: Wanted, offer: hub.Repository, say: Callable[[str], None]) ->
     return target
 
 
-def _add_base_config(need: Wanted, folder: Path, say: Callable[[str], None]) -> None:
-    """Put the config of its base model beside a wrapped checkpoint, which says no sizes itself."""
+def _say_label_differences(need: Wanted, folder: Path, say: Callable[[str], None]) -> None:
+    """Say where a model has other labels than the catalog: its facts may be of another revision."""
+    for user in need.users:
+        if entry := catalog.entry_of(user):
+            for difference in published.label_differences(entry, replace(user, model=str(folder), revision="")):
+                say(f"{need.model}: {difference}")
+
+
+def _add_base_config(need: Wanted, folder: Path, say: Callable[[str], None]) -> str:
+    """Put the config of its base model beside a wrapped checkpoint, which says no sizes itself; which one it is of."""
     if need.kind is not Encoder or not (base := base_model(folder)):
-        return
+        return ""
     repository = hub.ask(base)
     if (name := "config.json") not in repository.files:
         raise ModelError(f"Model {need.model!r}: its base model {base!r} has no {name}, so its sizes are not known.")
@@ -269,6 +276,7 @@ def _add_base_config(need: Wanted, folder: Path, say: Callable[[str], None]) -> 
     (elsewhere / name).rename(folder / BASE_CONFIG)
     elsewhere.rmdir()
     say(f"{need.model}: the sizes of its trunk are those of {base} at {repository.revision}")
+    return f"{base}@{repository.revision}"
 
 
 def _copy(need: Wanted, original: Path, say: Callable[[str], None]) -> Path:

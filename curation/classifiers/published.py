@@ -1,10 +1,12 @@
 """What was published of a classifier, held against the weights that are here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from curation.classifiers import catalog
+from curation.classifiers.encoder import Encoder
 from curation.core.classifier import Classifier
+from curation.core.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,31 @@ class Verdict:
 
 
 def judge(classifier: Classifier, *, is_here: bool) -> Verdict:
-    """Run the published cases of a classifier's model, or say why none is run.
-
-    Raises ModelError when its model cannot be loaded although it `is_here`.
-    """
+    """Run the published cases of a classifier's model, in exact precision, or say why none is run."""
     entry = catalog.entry_of(classifier)
     if entry is None:
         return Verdict("no published case was run: the catalog has no entry for its model, read as here")
-    if not entry.case:
-        return Verdict(f"no published case was run, for the catalog has none. {entry.unproven}")
     if not is_here:
         return Verdict("no published case was run: its model is not here as it was fetched")
-    return run(classifier, entry.case)
+    exact = replace(classifier, precision="exact") if isinstance(classifier, Encoder) else classifier
+    try:
+        others = tuple(label_differences(entry, exact))
+        if not entry.case:
+            return Verdict(f"no published case was run, for the catalog has none. {entry.unproven}", others)
+        verdict = run(exact, entry.case)
+    except ModelError as error:
+        return Verdict("no published case was run: its model cannot be loaded", (str(error),))
+    return Verdict(verdict.said, (*others, *verdict.failures))
+
+
+def label_differences(entry: catalog.Entry, classifier: Classifier) -> Iterator[str]:
+    """What the catalog says of labels and the model's config.json does not, in whatever order. Raises ModelError."""
+    if not (entry.labels and isinstance(classifier, Encoder)):
+        return
+    if missing := sorted(set(entry.labels) - set(classifier.labels)):
+        yield f"the model has no label {', '.join(missing)}, which the catalog names"
+    if unknown := sorted(set(classifier.labels) - set(entry.labels)):
+        yield f"the model has the label {', '.join(unknown)}, which the catalog does not name"
 
 
 def run(classifier: Classifier, cases: Sequence[catalog.Case]) -> Verdict:

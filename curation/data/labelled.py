@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.errors import ConfigError
-from curation.data.hosts import groups
+from curation.core.fingerprint import fingerprint
+from curation.data.hosts import groups, host
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +45,22 @@ class Documents:
     hosts: NDArray[np.int64]
     num_duplicates: int
     num_incomplete: int = 0
+    num_blank: int = 0
 
     @property
     def num_hosts(self) -> int:
         """How many groups there are that must stay together; a document without a url is a group."""
         return len(np.unique(self.hosts))
+
+    @property
+    def num_without_host(self) -> int:
+        """How many documents have no url, or one that names no host."""
+        return sum(host(url) is None for url in self.urls)
+
+    def fingerprint(self) -> str:
+        """The identity of all that is known of them."""
+        columns = {name: [_json(value) for value in values.tolist()] for name, values in self.columns.items()}
+        return fingerprint([list(self.ids), list(self.urls), list(self.texts), columns])
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -64,15 +76,17 @@ class Documents:
 def read(path: Path, columns: Sequence[Column], *, complete: bool = False) -> Documents:
     """The documents of a Parquet or JSON Lines file with columns id, url, text and these.
 
-    If `complete`, a document that lacks one of the columns is left out and counted. Then exact duplicates are dropped,
-    of which the first stays. Raises ConfigError with everything that is wrong: the file or a column is missing, a text
-    is no string, a value is not what its column holds, nothing is left.
+    If `complete`, a document that lacks one of the columns is left out and counted, and so is one without a word. Then
+    exact duplicates are dropped, of which the first stays. Raises ConfigError with everything that is wrong: the file
+    or a column is missing, a text is no string, a value is not what its column holds, nothing is left.
     """
     frame = _frame(path)
     names = [column.name for column in columns]
     if absent := [name for name in ("id", "url", "text", *names) if name not in frame]:
         raise ConfigError(f"data: {path} lacks the columns {absent}; it has {list(frame)}.")
-    kept = frame[frame[names].notna().all(axis=1)] if complete else frame
+    labelled = frame[frame[names].notna().all(axis=1)] if complete else frame
+    is_blank = [isinstance(text, str) and not text.strip() for text in labelled["text"]]
+    kept = labelled[~np.asarray(is_blank, bool)] if complete else labelled
     mistakes = [
         f"data: {column.name} of {path}: {mistake}"
         for column in columns
@@ -98,7 +112,8 @@ def read(path: Path, columns: Sequence[Column], *, complete: bool = False) -> Do
         columns={column.name: _values(distinct[column.name], column.scale) for column in columns},
         hosts=groups(urls, ids),
         num_duplicates=len(kept) - len(distinct),
-        num_incomplete=len(frame) - len(kept),
+        num_incomplete=len(frame) - len(labelled),
+        num_blank=len(labelled) - len(kept),
     )
 
 
@@ -138,6 +153,11 @@ def _values(values: "pd.Series[Any]", scale: Scale | None) -> NDArray[Any]:
     return np.asarray(
         [None if missing else value for value, missing in zip(values, values.isna(), strict=True)], object
     )
+
+
+def _json(value: Any) -> Any:
+    """A value of a column; None, not NaN or infinity, for one that is no number."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_text(value: Any) -> bool:

@@ -240,6 +240,18 @@ def sync_folders(url: str) -> None:
                 _sync_folder(Path(folder))
 
 
+def rename_folder(folder: Path, name: Path) -> None:
+    """Give a folder of this machine its final name, when its files have reached the disk. Raises ShardError."""
+    with explaining(str(name), "written"):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        sync_folders(str(folder))
+        folder.rename(name)
+        _sync_folder(name.parent)
+
+
 def remove(url: str) -> None:
     """Remove a file; one that is not there is fine."""
     fs, path = filesystem(url)

@@ -18,25 +18,25 @@ NUM_EXAMPLES = 5
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Scores of the documents that every classifier has scored, with the documents' places and sizes in bytes."""
+    """Scores of the documents that every classifier has scored, with the documents' places and sizes in tokens."""
 
     scores: Mapping[str, Values]
     places: NDArray[np.intp]
-    num_bytes: NDArray[np.int64]
+    num_tokens: NDArray[np.int64]
 
     @classmethod
-    def of(cls, scores: Mapping[str, Values], num_bytes: NDArray[np.int64]) -> "Compared":
+    def of(cls, scores: Mapping[str, Values], num_tokens: NDArray[np.int64]) -> "Compared":
         """Those of all documents that have every score."""
         complete = np.all([np.isfinite(values) for values in scores.values()], axis=0)
         kept = {name: values[complete] for name, values in scores.items()}
-        return cls(kept, np.flatnonzero(complete), num_bytes[complete])
+        return cls(kept, np.flatnonzero(complete), num_tokens[complete])
 
 
 def compare(compared: Compared, keep_shares: tuple[float, ...]) -> dict[str, Any]:
     """Everything there is to say of two classifiers or more, as JSON; documents are named by their places."""
     return {
         "num_documents": len(compared.places),
-        "num_bytes": int(compared.num_bytes.sum()),
+        "num_tokens": int(compared.num_tokens.sum()),
         "rank_correlation": rank_correlation(compared),
         "overlap": [overlap(compared, share) for share in keep_shares],
         "disagreements": disagreements(compared),
@@ -44,8 +44,8 @@ def compare(compared: Compared, keep_shares: tuple[float, ...]) -> dict[str, Any
 
 
 def rank_correlation(compared: Compared) -> dict[str, Any]:
-    """Spearman's of every two, and of each with the size of the documents in bytes; None where one is constant."""
-    columns = {**compared.scores, "length": compared.num_bytes}
+    """Spearman's of every two, and of each with the size of the documents in tokens; None where one is constant."""
+    columns = {**compared.scores, "length": compared.num_tokens}
     found = [[spearman(one, other) for other in columns.values()] for one in columns.values()]
     return {
         "names": list(columns),
@@ -54,14 +54,14 @@ def rank_correlation(compared: Compared) -> dict[str, Any]:
 
 
 def overlap(compared: Compared, keep_share: float) -> dict[str, Any]:
-    """What every two classifiers keep when each keeps its best documents, about `keep_share` of all bytes.
+    """What every two classifiers keep when each keeps its best documents, about `keep_share` of all tokens.
 
-    In the form of Nemotron-CC's Table 8: both, only the first, only the second, and the union, by documents and bytes.
+    In the form of Nemotron-CC's Table 8: both, only the first, only the second, and the union, by documents and tokens.
     A score equal to the threshold is kept, so a classifier whose best scores are equal keeps more: see "kept".
     """
     percent = round(100 * (1 - keep_share))
     kept = {
-        name: scores >= weighted_quantile(scores, compared.num_bytes, [percent])[0]
+        name: scores >= weighted_quantile(scores, compared.num_tokens, [percent])[0]
         for name, scores in compared.scores.items()
     }
     return {
@@ -113,4 +113,4 @@ def _furthest(apart: Values, ranks: Mapping[str, Values], compared: Compared) ->
 
 
 def _counts(rows: NDArray[np.bool_], compared: Compared) -> dict[str, int]:
-    return {"num_documents": int(rows.sum()), "num_bytes": int(compared.num_bytes[rows].sum())}
+    return {"num_documents": int(rows.sum()), "num_tokens": int(compared.num_tokens[rows].sum())}

@@ -31,6 +31,12 @@ def binary(matrix: Matrix, suffix: str) -> Figures:
     }
 
 
+def mistakes(name: str, given: float | None) -> list[str]:
+    """What is wrong with a threshold."""
+    is_one = given is None or np.isfinite(given)
+    return [] if is_one else [f"judged.{name}.threshold: {given:g} is no number; leave it out to take the best."]
+
+
 def threshold(given: float | None, cut: float) -> dict[str, Any]:
     """The threshold, and where it comes from."""
     return {"threshold": cut, "threshold_is": "chosen on these documents" if given is None else "given"}

@@ -14,9 +14,9 @@ from curation.classifiers import catalog
 from curation.config import Catalogs, Kinds, dump, one_of
 from curation.core.classifier import Classifier
 from curation.core.errors import ConfigError, ModelError
-from curation.core.fingerprint import fingerprint
+from curation.core.extras import missing
 from curation.data.labelled import ANY_NUMBER, Column, Documents, read
-from curation.data.storage import local_path, write_bytes
+from curation.data.storage import local_path, why_not_writable, write_bytes
 from curation.evaluation import report, scored
 from curation.evaluation.comparison import Compared, compare
 from curation.evaluation.judged import Judged
@@ -25,6 +25,7 @@ from curation.evaluation.labels import Labels
 from curation.evaluation.probability import Probability
 from curation.evaluation.regression import Regression
 from curation.inference.replica import ScoringSpec
+from curation.inference.tokens import TokensSpec, count_tokens
 
 Say = Callable[[str], None]
 
@@ -35,8 +36,8 @@ class EvaluationSpec:
 
     `data` is a Parquet or JSON Lines file with columns id, url, text and labels, or ``embedded:NAME``. Each
     `classifier` scores its texts; `columns` are scores that it holds already. `judged` says which of them are held
-    against which labels. All that rank are compared, each keeping its best documents up to `keep_share` of all bytes.
-    Without `texts` the report quotes no document.
+    against which labels. All that rank are compared, each keeping its best documents up to `keep_share` of all tokens;
+    `tokens` says how these are counted. Without `texts` the report quotes no document.
     """
 
     output: str
@@ -45,6 +46,7 @@ class EvaluationSpec:
     columns: tuple[str, ...] = ()
     judged: tuple[Judged, ...] = ()
     keep_share: tuple[float, ...] = (0.1, 0.25)
+    tokens: TokensSpec = TokensSpec()
     texts: bool = True
     scoring: ScoringSpec = ScoringSpec()
 
@@ -52,6 +54,10 @@ class EvaluationSpec:
         """Everything that is wrong with the settings themselves, without looking at data or models."""
         names = [*(each.name for each in self.classifier), *self.columns]
         found = [f"{name}: two classifiers or columns have this name." for name in sorted(_twice(names))]
+        if "id" in names:
+            found.append(
+                "id: is the column of scores.parquet that names documents; call the classifier something else."
+            )
         if not names:
             found.append("classifier: nothing is evaluated; write a [[classifier]] table, or columns = […].")
         if not self.judged and len(names) == 1:
@@ -86,6 +92,7 @@ class Plan:
         num_hosts = documents.num_hosts
         lines = [
             f"{spec.data}: {len(documents.ids):,} documents, {num_hosts:,} hosts.",
+            f"Without a host, each for itself: {documents.num_without_host:,}.",
             f"Exact duplicates dropped: {documents.num_duplicates:,}.",
             *(f"Scored here: {each.name}, fingerprint {each.fingerprint()[:8]}." for each in spec.classifier),
             *(f"Scores in the data: {name}." for name in spec.columns),
@@ -98,13 +105,19 @@ class Plan:
 
 def plan(spec: EvaluationSpec) -> Plan:
     """What `evaluate` needs. Raises ConfigError with everything that would go wrong later."""
-    mistakes = spec.mistakes()
+    mistakes = spec.mistakes() + missing("evaluate", "sklearn", "matplotlib")
+    if reason := why_not_writable(spec.output):
+        mistakes.append(f"output: {spec.output} cannot be written: {reason}; choose another.")
     for each in spec.classifier:
         try:
             each.fingerprint()
             mistakes += _kind_mistakes(each, spec)
         except ModelError as error:
             mistakes.append(f"classifier.{each.name}: {error}")
+    try:
+        spec.tokens.identity()
+    except ModelError as error:
+        mistakes.append(f"tokens.count_tokenizer: {error}")
     try:
         documents = read(local_path(spec.data), _wanted(spec))
     except ConfigError as error:
@@ -176,9 +189,10 @@ def _figures(planned: Plan, scores: Mapping[str, NDArray[Any]], say: Say) -> dic
         "format": 1,
         "data": {
             "name": Path(spec.data).name,
-            "fingerprint": fingerprint([list(documents.ids), list(documents.texts)]),
+            "fingerprint": documents.fingerprint(),
             "num_documents": len(documents.ids),
             "num_hosts": documents.num_hosts,
+            "num_without_host": documents.num_without_host,
             "num_duplicates": documents.num_duplicates,
         },
         "classifiers": {each.name: each.fingerprint() for each in spec.classifier},
@@ -188,10 +202,12 @@ def _figures(planned: Plan, scores: Mapping[str, NDArray[Any]], say: Say) -> dic
         say(f"{each.name}: judging {each.question}")
         found["judged"].append(judge(each, documents.columns, scores[each.name], documents.lengths, documents.hosts))
     if len(ranked := _ranked(spec)) > 1:
-        compared = Compared.of({name: scores[name] for name in ranked}, documents.num_bytes)
+        compared = Compared.of(
+            {name: scores[name] for name in ranked}, count_tokens(spec.tokens, documents.texts, documents.num_bytes)
+        )
         if len(compared.places) < 2:
             raise ConfigError(f"{' and '.join(ranked)}: fewer than two documents have all these scores.")
-        found["comparison"] = compare(compared, spec.keep_share)
+        found["comparison"] = {"tokens": spec.tokens.how, **compare(compared, spec.keep_share)}
         for pair in found["comparison"]["disagreements"]:
             for example in (*pair["first_prefers"], *pair["second_prefers"]):
                 example.update(_known(example["place"], spec, documents))

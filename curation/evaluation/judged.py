@@ -59,8 +59,12 @@ class Judged(ABC):
         """The names of the matrix's classes."""
 
     @abstractmethod
-    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Figures:
-        """Every figure that has an interval."""
+    def present(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[Any]:
+        """The classes that are true or scored somewhere, which averages are over; in every resample all of them."""
+
+    @abstractmethod
+    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float, among: NDArray[Any]) -> Figures:
+        """Every figure that has an interval, of documents or a resample of them; `among` are those of `present`."""
 
     @abstractmethod
     def length_alone(
@@ -70,7 +74,10 @@ class Judged(ABC):
         cut: float,
         lengths: NDArray[np.int64],
     ) -> tuple[NDArray[Any], float]:
-        """Scores that follow from length alone, and their cut, which keeps as many as the classifier's."""
+        """Scores that follow from length alone, and their cut.
+
+        It is chosen as the classifier's is; where that was given, it keeps as many documents.
+        """
 
     @abstractmethod
     def details(self, truth: NDArray[Any], scores: NDArray[Any], alone: NDArray[Any], cut: float) -> dict[str, Any]:

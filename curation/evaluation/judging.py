@@ -61,14 +61,16 @@ def judge(
     cut = spec.cut(truth, scores)
     alone, alone_cut = spec.length_alone(truth, scores, cut, lengths)
 
-    def statistics(truth: NDArray[Any], scores: NDArray[Any], alone: NDArray[Any]) -> NDArray[np.float64]:
-        own = np.asarray([*spec.figures(truth, scores, cut).values()])
-        length = np.asarray([*spec.figures(truth, alone, alone_cut).values()])
-        return np.stack([own, length, own - length]).ravel()
-
     matrix, names = spec.matrix(truth, scores, cut), spec.classes(truth, scores)
     if truth.dtype == object:  # numbers are counted faster
         truth, scores, alone = np.unique([truth, scores, alone], return_inverse=True)[1].reshape(3, -1)
+    among, among_alone = spec.present(truth, scores), spec.present(truth, alone)
+
+    def statistics(truth: NDArray[Any], scores: NDArray[Any], alone: NDArray[Any]) -> NDArray[np.float64]:
+        own = np.asarray([*spec.figures(truth, scores, cut, among).values()])
+        length = np.asarray([*spec.figures(truth, alone, alone_cut, among_alone).values()])
+        return np.stack([own, length, own - length]).ravel()
+
     values = statistics(truth, scores, alone)
     intervals = bootstrap_intervals(statistics, (truth, scores, alone), 0, hosts, num_resamples=num_resamples)
     measured = np.column_stack([values, intervals]).reshape(3, -1, 3)
@@ -83,7 +85,7 @@ def judge(
         **spec.details(truth, scores, alone, cut),
         "figures": {
             name: {what: _json(measured[place, number]) for place, what in enumerate(WHOSE)}
-            for number, name in enumerate(spec.figures(truth, scores, cut))
+            for number, name in enumerate(spec.figures(truth, scores, cut, among))
         },
         "classes": by_class(matrix, names),
         "averages": averages(matrix),

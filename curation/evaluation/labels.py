@@ -58,21 +58,23 @@ class Labels(Judged):
 
     def matrix(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Matrix:  # noqa: ARG002
         """By label, in alphabetical order."""
-        names, codes = np.unique(np.concatenate([truth, scores]), return_inverse=True)
-        cells = codes[: len(truth)] * len(names) + codes[len(truth) :]
-        return np.bincount(cells, minlength=len(names) ** 2).reshape(len(names), len(names))
+        return metrics.by_class(truth, scores, self.present(truth, scores))
 
     def classes(self, truth: NDArray[Any], scores: NDArray[Any]) -> tuple[str, ...]:
         """Every label that is true or scored somewhere."""
-        return tuple(sorted({*truth, *scores}))
+        return tuple(self.present(truth, scores))
 
-    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float) -> Figures:
+    def present(self, truth: NDArray[Any], scores: NDArray[Any]) -> NDArray[Any]:
+        """Every label that is true or scored somewhere."""
+        return metrics.present(truth, scores)
+
+    def figures(self, truth: NDArray[Any], scores: NDArray[Any], cut: float, among: NDArray[Any]) -> Figures:  # noqa: ARG002
         """Accuracy and averages of F1."""
-        matrix = self.matrix(truth, scores, cut)
+        matrix = metrics.by_class(truth, scores, among)
         f1 = metrics.f1(matrix)
         return {
             "accuracy": metrics.accuracy(matrix),
-            "macro_f1": metrics.macro(f1, matrix),
+            "macro_f1": float(f1.mean()),
             "weighted_f1": metrics.weighted(f1, matrix),
         }
 

@@ -5,7 +5,8 @@ even) and clipped to 0 to 5.
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,17 @@ def confusion(labels: Values, scores: Values) -> Matrix:
     """Documents by true class (rows) and scored class (columns), [6, 6]."""
     cells = classes(labels) * NUM_CLASSES + classes(scores)
     return np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+
+
+def present(labels: NDArray[Any], scored: NDArray[Any]) -> NDArray[Any]:
+    """The classes that are true or scored somewhere, in order."""
+    return np.union1d(labels, scored)
+
+
+def by_class(labels: NDArray[Any], scored: NDArray[Any], among: NDArray[Any]) -> Matrix:
+    """Documents by true class (rows) and scored class (columns), of the classes `among`, in order."""
+    cells = np.searchsorted(among, labels) * len(among) + np.searchsorted(among, scored)
+    return np.bincount(cells, minlength=len(among) ** 2).reshape(len(among), len(among))
 
 
 def at_least(matrix: Matrix, cut: int) -> Matrix:
@@ -81,6 +93,28 @@ def weighted(by_class: NDArray[np.float64], matrix: Matrix) -> float:
 def macro_f1(matrix: Matrix) -> float:
     """The plain mean of F1 over the classes that are true or scored somewhere."""
     return macro(f1(matrix), matrix)
+
+
+@dataclass(frozen=True, eq=False)
+class MacroF1:
+    """The plain mean of F1 over the classes `among`; None: those that are true or scored somewhere.
+
+    A resample may lack a rare class. It is averaged over those of the whole all the same, or its interval would say
+    how well the common ones are found.
+    """
+
+    read: Callable[[Values], NDArray[Any]]
+    among: NDArray[Any] | None = None
+
+    def __call__(self, labels: Values, scores: Values) -> float:
+        """Of labels and scores that `read` makes classes of."""
+        true, scored = self.read(labels), self.read(scores)
+        among = present(true, scored) if self.among is None else self.among
+        return float(f1(by_class(true, scored, among)).mean())
+
+    def of(self, labels: Values, scores: Values) -> "MacroF1":
+        """The same, over the classes of this sample."""
+        return replace(self, among=present(self.read(labels), self.read(scores)))
 
 
 def roc_auc(positive: NDArray[np.bool_], scores: Values) -> float:
@@ -135,7 +169,7 @@ def _halves(targets: Values, scores: Values) -> Matrix:
 REGRESSION: Mapping[str, Metric] = {
     "spearman": spearman,
     "roc_auc_at_3": lambda labels, scores: roc_auc(classes(labels) >= 3, scores),
-    "macro_f1": lambda labels, scores: macro_f1(confusion(labels, scores)),
+    "macro_f1": MacroF1(classes),
     "macro_f1_at_3": lambda labels, scores: float(_at_3(labels, scores).mean()),
     "positive_f1_at_3": lambda labels, scores: float(_at_3(labels, scores)[1]),
     "accuracy": lambda labels, scores: accuracy(confusion(labels, scores)),
@@ -160,7 +194,10 @@ def evaluate(
     metrics: Mapping[str, Metric], targets: Values, scores: Values, hosts: NDArray[np.int64]
 ) -> dict[str, Measured]:
     """Every metric with its 95 % bootstrap interval, drawing hosts; NaN where one is not defined."""
+    of_the_whole = {
+        name: metric.of(targets, scores) if isinstance(metric, MacroF1) else metric for name, metric in metrics.items()
+    }
     return {
         name: Measured(metric(targets, scores), *bootstrap_interval(metric, (targets, scores), 0, hosts))
-        for name, metric in metrics.items()
+        for name, metric in of_the_whole.items()
     }

@@ -30,15 +30,16 @@ class Probability(Judged):
         return "against " + " or ".join(f"{name} ≥ {least:g}" for name, least in self.keep)
 
     def mistakes(self) -> list[str]:
-        """An empty rule."""
-        return [] if self.keep else [f"judged.{self.name}.keep: no label is named; write for example edu = 3."]
+        """An empty rule, a threshold that is none."""
+        found = [] if self.keep else [f"judged.{self.name}.keep: no label is named; write for example edu = 3."]
+        return found + cutting.mistakes(self.name, self.threshold)
 
     def truth(self, columns: Columns) -> Values:
-        """1 for yes, 0 for no, NaN where a label is missing and no other says yes."""
+        """1 for yes, 0 for no, NaN where a label is missing: were it enough that another says yes, yes would gain."""
         given = [(columns[name], least) for name, least in self.keep]
         yes = np.any([values >= least for values, least in given], axis=0)
         unknown = np.any([np.isnan(values) for values, _ in given], axis=0)
-        return np.where(yes, 1.0, np.where(unknown, np.nan, 0.0))
+        return np.where(unknown, np.nan, yes)
 
     def unusable(self, truth: Values) -> str:
         """All on one side."""
@@ -56,7 +57,11 @@ class Probability(Judged):
         """No and yes."""
         return ("no", "yes")
 
-    def figures(self, truth: Values, scores: Values, cut: float) -> Figures:
+    def present(self, truth: Values, scores: Values) -> NDArray[np.int64]:  # noqa: ARG002 - always the same
+        """No and yes."""
+        return np.arange(2)
+
+    def figures(self, truth: Values, scores: Values, cut: float, among: NDArray[np.int64]) -> Figures:  # noqa: ARG002
         """How it ranks, and what it does at its threshold."""
         matrix = self.matrix(truth, scores, cut)
         return {
@@ -70,6 +75,8 @@ class Probability(Judged):
     ) -> tuple[Values, float]:
         """A logistic regression on the logarithm of the length."""
         alone = length.probabilities(truth.astype(np.int64), lengths)[:, 1]
+        if self.threshold is None:
+            return alone, self.cut(truth, alone)
         return alone, length.cut_that_keeps(int((scores >= cut).sum()), alone)
 
     def details(self, truth: Values, scores: Values, alone: Values, cut: float) -> dict[str, Any]:

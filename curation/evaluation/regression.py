@@ -36,9 +36,10 @@ class Regression(Judged):
         return f"against {self.label}, from 0 to 5"
 
     def mistakes(self) -> list[str]:
-        """A class that divides nothing."""
+        """A class that divides nothing, a threshold that is none."""
         wrong = not 0 < self.positive < metrics.NUM_CLASSES
-        return [f"judged.{self.name}.positive: {self.positive} is not a class from 1 to 5."] if wrong else []
+        found = [f"judged.{self.name}.positive: {self.positive} is not a class from 1 to 5."] if wrong else []
+        return found + cutting.mistakes(self.name, self.threshold)
 
     def truth(self, columns: Columns) -> Values:
         """The label."""
@@ -69,7 +70,11 @@ class Regression(Judged):
         """0 to 5."""
         return tuple(map(str, range(metrics.NUM_CLASSES)))
 
-    def figures(self, truth: Values, scores: Values, cut: float) -> Figures:
+    def present(self, truth: Values, scores: Values) -> NDArray[np.int64]:
+        """Rounded and clipped."""
+        return metrics.present(metrics.classes(truth), metrics.classes(scores))
+
+    def figures(self, truth: Values, scores: Values, cut: float, among: NDArray[np.int64]) -> Figures:
         """Ranks, classes, and the questions of 2, 3 and the threshold."""
         matrix = metrics.confusion(truth, scores)
         f1 = metrics.f1(matrix)
@@ -77,7 +82,7 @@ class Regression(Judged):
             "spearman": spearman(truth, scores),
             "mae": metrics.mean_absolute_error(truth, scores),
             "accuracy": metrics.accuracy(matrix),
-            "macro_f1": metrics.macro(f1, matrix),
+            "macro_f1": float(f1[among].mean()),
             "weighted_f1": metrics.weighted(f1, matrix),
         }
         for each in (2, 3):
@@ -93,6 +98,8 @@ class Regression(Judged):
     ) -> tuple[Values, float]:
         """A straight line through the logarithm of the length."""
         alone = length.line(truth, lengths)
+        if self.threshold is None:
+            return alone, self.cut(truth, alone)
         return alone, length.cut_that_keeps(int((scores >= cut).sum()), alone)
 
     def details(self, truth: Values, scores: Values, alone: Values, cut: float) -> dict[str, Any]:

@@ -69,7 +69,8 @@ _PAGE = """\
 def _head(figures: Mapping[str, Any]) -> str:
     data = figures["data"]
     facts = (
-        f"{data['num_documents']:,} documents from {data['num_hosts']:,} hosts; {data['num_duplicates']:,} exact "
+        f"{data['num_documents']:,} documents from {data['num_hosts']:,} hosts, "
+        f"{data['num_without_host']:,} without one; {data['num_duplicates']:,} exact "
         f"duplicates dropped. Data <code>{data['fingerprint'][:8]}</code>"
     )
     models = "".join(
@@ -155,7 +156,7 @@ def _questions(judged: Mapping[str, Any]) -> str:
         return ""
     note = (
         "Positive F1 is that of documents worth keeping, negative F1 that of the rest, macro F1 the mean of both. At a "
-        "threshold length keeps as many documents as the classifier."
+        "threshold that was chosen here length alone has its own best one; at a given one it keeps as many documents."
     )
     head = ["As a yes or no", *(_QUESTION_NAMES[name] for name in shown)]
     return f"{_table(head, rows)}<p class='note'>{note}</p>"
@@ -189,7 +190,8 @@ def _classes(judged: Mapping[str, Any]) -> str:
 
 
 def _comparison(comparison: Mapping[str, Any], documents: Documents | None) -> str:
-    facts = f"{comparison['num_documents']:,} documents that all have scored, {comparison['num_bytes']:,} bytes."
+    facts = f"{comparison['num_documents']:,} documents that all have scored, {comparison['num_tokens']:,} tokens "
+    facts += f"({_text(comparison['tokens'])})."
     parts = [f"<section><h2>Compared</h2><p class='facts'>{facts}</p>", _correlations(comparison["rank_correlation"])]
     parts += [_overlap(each) for each in comparison["overlap"]]
     parts += [_disagreement(each, documents) for each in comparison["disagreements"]]
@@ -205,7 +207,7 @@ def _correlations(correlation: Mapping[str, Any]) -> str:
         )
         rows.append([_text(name), *cells])
     table = _table(["", *map(_text, correlation["names"])], rows)
-    return f"<h3>Rank correlation</h3>{table}<p class='note'>Spearman&rsquo;s. Length is in bytes.</p>"
+    return f"<h3>Rank correlation</h3>{table}<p class='note'>Spearman&rsquo;s. Length is in tokens.</p>"
 
 
 def _overlap(overlap: Mapping[str, Any]) -> str:
@@ -214,16 +216,16 @@ def _overlap(overlap: Mapping[str, Any]) -> str:
     rows = []
     for pair in overlap["pairs"]:
         names = f"{_text(pair['first'])} <span class='note'>and</span> {_text(pair['second'])}"
-        for what, unit in (("num_documents", "documents"), ("num_bytes", "bytes")):
+        for what, unit in (("num_documents", "documents"), ("num_tokens", "tokens")):
             union = pair["union"][what]
             cells = (_part(pair[part][what], union) for part in ("both", "only_first", "only_second"))
             rows.append([names if unit == "documents" else "", unit, f"{union:,}", *cells])
     kept = "; ".join(
-        f"{_text(name)} {each['num_documents']:,} documents, {each['num_bytes']:,} bytes"
+        f"{_text(name)} {each['num_documents']:,} documents, {each['num_tokens']:,} tokens"
         for name, each in overlap["kept"].items()
     )
     table = _table(["", "", "union", "both", "only the first", "only the second"], rows)
-    return f"<h3>What each would keep of the best {share} of all bytes</h3>{table}<p class='note'>Kept: {kept}.</p>"
+    return f"<h3>What each would keep of the best {share} of all tokens</h3>{table}<p class='note'>Kept: {kept}.</p>"
 
 
 def _part(number: int, union: int) -> str:

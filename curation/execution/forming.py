@@ -112,6 +112,12 @@ class Tiering:
         return self.frozen.mismatches(fingerprints, {each.name: each.column for each in self.used})
 
 
+def spec_json(spec: TieringSpec) -> bytes:
+    """What a tiering was asked to do, as spec.json; settings that the first version lacked are there if set."""
+    later = {"group", "keep"}
+    return canonical_json({key: value for key, value in config.dump(spec).items() if value or key not in later})
+
+
 def frozen_thresholds(spec: TieringSpec, mistakes: list[str]) -> Thresholds | None:
     """The thresholds of the file that a tiering names; None, and what is wrong, where it cannot be read."""
     if not spec.frozen or not spec.thresholds:
@@ -151,7 +157,7 @@ def form(
     layout, name = tiering.layout, tiering.name
     thresholds = _thresholds(client, tiering, complete, partial=partial)
     opinion = Opinion.of(tiering.spec, tiering.scores, thresholds, [name for name, _ in tiering.carried])
-    storage.write_bytes(layout.spec(name), canonical_json(config.dump(tiering.spec)))
+    storage.write_bytes(layout.spec(name), spec_json(tiering.spec))
     if tiering.documents:
         remove_former(tiering.documents)
     tasks = [

@@ -3,14 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 from rich.console import Console
 
 from curation import config
 from curation.core.errors import CalibrationError, ClusterError, ConfigError, ShardError
-from curation.core.fingerprint import canonical_json
 from curation.core.words import counted
 from curation.data import storage
 from curation.data.layout import Layout, rows_schema, schema_of_columns
@@ -20,7 +18,7 @@ from curation.execution.audit import ShardRecords, problems, read_records
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.documents import NAME
-from curation.execution.forming import Tiering, form, frozen_thresholds
+from curation.execution.forming import Tiering, form, frozen_thresholds, spec_json
 from curation.execution.log import RunLog
 from curation.execution.run import INCOMPLETE, RECONCILED, STOPPED
 from curation.execution.spec import Scores
@@ -188,8 +186,7 @@ def _other_tiering(tiering: Tiering) -> list[str]:
     layout, name = tiering.layout, tiering.name
     if not storage.exists(layout.spec(name)):
         return []
-    wanted: Any = config.dump(tiering.spec)
-    if storage.read_bytes(layout.spec(name)) != canonical_json(wanted):
+    if storage.read_bytes(layout.spec(name)) != spec_json(tiering.spec):
         what = "settings"
     elif (
         tiering.frozen is not None

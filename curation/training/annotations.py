@@ -24,6 +24,8 @@ class Annotations:
     hosts: NDArray[np.int64]
     num_duplicates: int
     num_unlabelled: int = 0
+    num_blank: int = 0
+    num_without_host: int = 0
     classes: tuple[str, ...] = ()
 
     @property
@@ -52,5 +54,7 @@ def read(path: Path, columns: Sequence[Column]) -> Annotations:
         hosts=documents.hosts,
         num_duplicates=documents.num_duplicates,
         num_unlabelled=documents.num_incomplete,
+        num_blank=documents.num_blank,
+        num_without_host=documents.num_without_host,
         classes=classes,
     )

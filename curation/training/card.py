@@ -1,7 +1,6 @@
 """Writes a classifier directory: model, card.json, canary.json, recipe.toml, README.md; all of it or nothing."""
 
 import json
-import os
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,8 @@ from typing import Any
 
 from curation.classifiers.canary import write_canary
 from curation.core.classifier import Canary
-from curation.data.storage import write_bytes
+from curation.core.errors import ConfigError
+from curation.data.storage import rename_folder, why_not_writable, write_bytes
 from curation.training.recipe import Recipe
 
 CANARY_TEXTS = (
@@ -33,8 +33,9 @@ This is {summary}. Score: {score[unit]}; scale {score[scale]}, given raw. Licenc
 
 ## Data
 
-{data[about]} {data[num_documents]} documents from {data[num_hosts]} hosts, {data[num_duplicates_dropped]} exact
-duplicates dropped, {data[num_unlabelled]} without a label left out{mean}. Fingerprint `{data[fingerprint]}`.
+{data[about]} {data[num_documents]} documents from {data[num_hosts]} hosts, {data[num_without_host]} without a host, of
+which each stands for itself; {data[num_duplicates_dropped]} exact duplicates dropped, {data[num_unlabelled]} without a
+label and {data[num_blank]} without a word left out{mean}. Fingerprint `{data[fingerprint]}`.
 
 ## Recipe
 
@@ -55,15 +56,28 @@ which flatters it a little; and what the recipe fixes may have been found on the
 {limits}
 """
 
+_WHOSE_SCORES = (
+    "The scores are those of the packaged model.",
+    (
+        "The scores are those of the models that judged, one for each fold; the packaged model, which learnt from "
+        "other documents, may spread its own more or less. The share holds for it too: cut its scores of documents "
+        "like these where so many pass."
+    ),
+)
+"""Of what is judged without folds, and with them."""
+
 
 def write(
     output: Path, recipe: Recipe, config: Mapping[str, Any], save: Callable[[Path], None], card: Mapping[str, Any]
 ) -> None:
     """Write a classifier directory, in place of one that is there; `save` writes the model's files into a folder.
 
-    The canary's scores are what the written files score when they are loaded as any classifier is.
+    The canary's scores are what the written files score when they are loaded as any classifier is. Raises ConfigError
+    when what is there is no classifier directory: nothing else is ever replaced.
     """
-    scratch = output.with_name(f".{output.name}.{os.getpid()}.scratch")
+    if mistakes := output_mistakes(output):
+        raise ConfigError(*mistakes)
+    scratch = output.with_name(f".{output.name}.scratch")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     save(scratch)
@@ -79,9 +93,29 @@ def write(
     write_canary(scratch, Canary(CANARY_TEXTS, tuple(map(float, scores)), TOLERANCE), classifier.reading)
     former = scratch.with_suffix(".former")
     if output.exists():
+        shutil.rmtree(former, ignore_errors=True)
         output.rename(former)
-    scratch.rename(output)
+    rename_folder(scratch, output)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def output_mistakes(output: Path) -> list[str]:
+    """Why no classifier directory can be written to a path: a file is in the way, or files that are no classifier's."""
+    if reason := why_not_writable(str(output)) or why_not_writable(str(output.parent)):
+        return [f"output: {output} cannot be written: {reason}; choose another."]
+    if output.is_dir() and any(output.iterdir()) and not _is_trained(output):
+        return [
+            f"output: {output} holds files and no card.json of a training; all of them would go. Name another folder."
+        ]
+    return []
+
+
+def _is_trained(folder: Path) -> bool:
+    try:
+        card = json.loads((folder / "card.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(card, dict) and {"format", "kind", "recipe", "metrics"} <= card.keys()
 
 
 def judging(num_folds: int, hold_out: float) -> str:
@@ -126,7 +160,7 @@ def _toml_value(value: Any) -> str:
 def readme(recipe: Recipe, card: Mapping[str, Any]) -> str:
     """The model card as Markdown."""
     text = _README.format(
-        **{**card, "thresholds": _thresholds(card["thresholds"])},
+        **{**card, "thresholds": _thresholds(card["thresholds"], card["recipe"]["num_folds"])},
         summary=recipe.summary,
         headline=recipe.headline,
         judging=judging(card["recipe"]["num_folds"], card["recipe"]["hold_out"]),
@@ -147,7 +181,7 @@ def _wrapped(paragraph: str) -> str:
     )
 
 
-def _table(metrics: Mapping[str, Mapping[str, Sequence[float] | None]]) -> str:
+def _table(metrics: Mapping[str, Mapping[str, Sequence[float | None] | None]]) -> str:
     """One row a metric, one column a way to train."""
     names = list(metrics)
     head = [["metric", *names], ["---"] * (len(names) + 1)]
@@ -155,7 +189,7 @@ def _table(metrics: Mapping[str, Mapping[str, Sequence[float] | None]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *body])
 
 
-def _thresholds(cuts: Sequence[Mapping[str, float]]) -> str:
+def _thresholds(cuts: Sequence[Mapping[str, float]], num_folds: int) -> str:
     """The section on cuts; nothing where there are none."""
     if not cuts:
         return ""
@@ -163,12 +197,15 @@ def _thresholds(cuts: Sequence[Mapping[str, float]]) -> str:
     rows = ["| ≥ {label:g} | ≥ {score:.3f} | {macro_f1:.3f} | {share_above:.3f} |".format(**cut) for cut in cuts]
     about = (
         "The cut on the score that best agrees with a cut on the target, by macro F1 on the documents above, and the "
-        "share of them that passes."
+        f"share of them that passes. {_WHOSE_SCORES[num_folds > 0]}"
     )
     table = "\n".join([*head, *rows])
     return f"## Thresholds\n\n{about}\n\n{table}\n\n"
 
 
-def _cell(measured: Sequence[float] | None) -> str:
-    """A metric with its interval; none where it is not defined."""
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*measured) if measured else "not defined"
+def _cell(measured: Sequence[float | None] | None) -> str:
+    """A metric with its interval, each as far as it is defined."""
+    if not measured:
+        return "not defined"
+    value, low, high = ("not defined" if each is None else f"{each:.3f}" for each in measured)
+    return f"{value} [{low}, {high}]"

@@ -17,10 +17,14 @@ from curation.data.storage import committed, write_bytes
 from curation.evaluation.metrics import Metric
 from curation.inference.files import sha256
 from curation.inference.replica import ScoringSpec, prepare_torch
+from curation.inference.tokens import tokenizer_fingerprint
+from curation.inference.weights import trunk_fingerprint
 from curation.training import scales
 from curation.training.annotations import Annotations
 from curation.training.heads import FittedHead, Method
 from curation.training.recipe import Choice, Learner, Places, QuickLearner, Say, Setting, TrunkRecipe, Values
+
+_TEXTS_PER_PART = 4096
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class EncoderRecipe(TrunkRecipe):
         prepare_torch(ScoringSpec())  # whether or not the features are there already: as many threads, equal heads
         features = self._features(annotations, scratch, say)
         targets = self.targets(annotations)
-        return {method.kind: HeadLearner(method, features, targets) for method in self.method}
+        return {method.kind: HeadLearner(method, features, targets, self.scale) for method in self.method}
 
     def card(self, output: Path) -> Mapping[str, Any]:
         """The trunk, by content, and what turns its hidden states into the head's input."""
@@ -111,26 +115,34 @@ class EncoderRecipe(TrunkRecipe):
         return Encoder(name=name, model=str(directory), bundles=self.bundles)
 
     def _features(self, annotations: Annotations, scratch: Path, say: Say) -> NDArray[np.float32]:
-        """The trunk's pooled outputs [n, D], by the code that scores; kept by the identity of what they depend on."""
+        """The trunk's pooled outputs [n, D], by the code that scores.
+
+        They are kept in parts, each by the identity of what it depends on, so that a kill costs one part at most.
+        """
         from curation.inference.features import pooled
 
-        digest = sha256(self.folder / "model.safetensors")
-        identity = fingerprint([list(annotations.texts), digest, self.pooling, self.max_tokens])
-        path = scratch / f"features-{identity[:16]}.npy"
-        if not path.exists():
-            say(f"{self.trunk} reads {len(annotations.texts)} documents once; what it makes of them is kept.")
-            with committed(str(path)) as file:
-                np.save(file, pooled(annotations.texts, self.folder, self.pooling, self.max_tokens))
-        return np.asarray(np.load(path), np.float32)
+        texts, folder = annotations.texts, self.folder
+        reading = [trunk_fingerprint(folder), tokenizer_fingerprint(folder), self.pooling, self.max_tokens]
+        parts = []
+        for first in range(0, len(texts), _TEXTS_PER_PART):
+            part = list(texts[first : first + _TEXTS_PER_PART])
+            path = scratch / f"features-{fingerprint([part, reading])[:16]}.npy"
+            if not path.exists():
+                say(f"{self.trunk} reads documents {first + 1:,} to {first + len(part):,} of {len(texts):,}, once.")
+                with committed(str(path)) as file:
+                    np.save(file, pooled(part, folder, self.pooling, self.max_tokens))
+            parts.append(np.asarray(np.load(path), np.float32))
+        return np.concatenate(parts)
 
 
 class HeadLearner(QuickLearner):
     """A method and the features that it fits a head to."""
 
-    def __init__(self, method: Method, features: NDArray[np.float32], targets: Values) -> None:
+    def __init__(self, method: Method, features: NDArray[np.float32], targets: Values, scale: Scale = ADDITIVE) -> None:
         self.method = method
         self.features = features
         self.targets = targets
+        self.scale = scale
         self.settings = method.settings
 
     def trace(self, train: Places, held_out: Places, setting: Setting) -> Values:
@@ -140,7 +152,7 @@ class HeadLearner(QuickLearner):
 
     def merit(self, targets: Values, scores: Values) -> float:
         """What the method chooses by."""
-        return self.method.merit(targets, scores)
+        return self.method.merit(targets, scores, self.scale)
 
     def fit(self, places: Places, choice: Choice) -> FittedHead:
         """The head after the chosen epoch, on the schedule of all epochs."""
@@ -161,4 +173,4 @@ class HeadLearner(QuickLearner):
 def named_from(output: Path, trunk: str) -> str:
     """How a card in the directory `output` names a trunk: a folder by the way that leads to it from there."""
     is_folder = ":" not in trunk and not is_hub_id(trunk)
-    return os.path.relpath(Path(trunk).expanduser(), output) if is_folder else trunk
+    return os.path.relpath(Path(trunk).expanduser().resolve(), output.resolve()) if is_folder else trunk

@@ -1,6 +1,8 @@
 """Recipe of kind "fasttext": words and bigrams, positives against negatives."""
 
+import math
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from curation.training.recipe import Choice, Learner, Places, QuickLearner, Reci
 
 KEEP = "__label__keep"
 REST = "__label__rest"
+_LABEL, _END = "__label__", "</s>"
+_SEPARATORS = re.compile(r"[ \n\r\t\v\f\0]")
+_SEARCHED = ("learning_rate", "num_epochs", "dim", "num_buckets", "char_ngrams")
 _LEAST_ROWS = 256  # fastText quantises no matrix with fewer
 
 
@@ -35,10 +40,6 @@ class FastTextRecipe(Recipe):
     metrics: ClassVar[Mapping[str, Metric]] = PROBABILITY
     headline: ClassVar[str] = "roc_auc"
     cuts: ClassVar[tuple[float, ...]] = (0.5,)
-    metric_notes: ClassVar[str] = (
-        "`macro_f1` is the mean of both classes' F1 at a probability of one half, `positive_f1` that of documents "
-        "worth keeping."
-    )
     limits: ClassVar[str] = (
         "It sees words and their neighbours, not what a text says. The probability is that of the training data's mix "
         "and overconfident: use it to rank. Languages that do not separate words by blanks are read badly."
@@ -59,6 +60,19 @@ class FastTextRecipe(Recipe):
     def needs_hold_out(self) -> bool:
         """Autotune wants documents to look at."""
         return self.autotune_s > 0
+
+    @property
+    def metric_notes(self) -> str:
+        """Where to cut, and what no two models share."""
+        notes = (
+            "`macro_f1` is the mean of both classes' F1 at a probability of one half, `positive_f1` that of documents "
+            "worth keeping."
+        )
+        if self.autotune_s:
+            notes += " Every fold's model was found by a search of its own, and so was the one for all documents."
+        if self.num_threads > 1:
+            notes += " It was trained in several threads, which never give the same model twice."
+        return notes
 
     @property
     def summary(self) -> str:
@@ -92,8 +106,18 @@ class FastTextRecipe(Recipe):
             found.append("recipe.keep: no label is named; write for example quality = 3.")
         if not (self.learning_rate and self.num_epochs):
             found.append("recipe: learning_rate and num_epochs need at least one value each.")
-        if self.autotune_s and len(self.learning_rate) * len(self.num_epochs) > 1:
-            found.append("recipe.autotune_s: searches by itself; give learning_rate and num_epochs one value or none.")
+        found += [
+            f"recipe.learning_rate: {rate:g} is no number above 0."
+            for rate in self.learning_rate
+            if not 0 < rate < math.inf
+        ]
+        found += [f"recipe.num_epochs: {number} is below 1." for number in self.num_epochs if number < 1]
+        if self.autotune_s:
+            found += [
+                f"recipe.{name}: is searched for in autotune_s = {self.autotune_s}; leave it out."
+                for name in _SEARCHED
+                if getattr(self, name) != getattr(FastTextRecipe, name)
+            ]
         return found
 
     def targets(self, annotations: Annotations) -> Values:
@@ -101,9 +125,11 @@ class FastTextRecipe(Recipe):
         kept = [annotations.labels[name] >= least for name, least in self.keep]
         return np.asarray(np.any(kept, axis=0), np.float32)
 
-    def learners(self, annotations: Annotations, scratch: Path, say: Say) -> Mapping[str, Learner]:  # noqa: ARG002
+    def learners(self, annotations: Annotations, scratch: Path, say: Say) -> Mapping[str, Learner]:
         """The one there is, on texts normalised as scoring does it."""
-        lines = [normalise(text) for text in annotations.texts]
+        lines = [as_read(normalise(text)) for text in annotations.texts]
+        if odd := sum(line != normalise(text) for line, text in zip(lines, annotations.texts, strict=True)):
+            say(f"{odd} documents hold __label__… or </s>: learnt without that, which is how fastText scores them.")
         return {"fasttext": FastTextLearner(self, lines, self.targets(annotations), scratch)}
 
     def card(self, output: Path) -> Mapping[str, Any]:  # noqa: ARG002
@@ -117,6 +143,18 @@ class FastTextRecipe(Recipe):
     def classifier(self, name: str, directory: Path) -> FastText:
         """The model in its directory."""
         return FastText(name=name, model=str(directory), label=KEEP)
+
+
+def as_read(line: str) -> str:
+    """What fastText reads of a line when it scores: nothing after a word ``</s>``, and no word that looks like a label.
+
+    In a line to learn from such words would be a second label, or begin another document.
+    """
+    words = _SEPARATORS.split(line)
+    if _END not in words and not any(word.startswith(_LABEL) for word in words):
+        return line
+    until = words.index(_END) if _END in words else len(words)
+    return " ".join(word for word in words[:until] if not word.startswith(_LABEL))
 
 
 class FastTextLearner(QuickLearner):
@@ -145,6 +183,7 @@ class FastTextLearner(QuickLearner):
         model = self._train(train, self.settings[0], quantised=self.recipe.quantised, held_out=held_out)
         found = model.f.getArgs()
         setting = {"learning_rate": found.lr, "num_epochs": found.epoch, "dim": found.dim, "ngrams": found.wordNgrams}
+        setting |= {"num_buckets": found.bucket, "shortest": found.minn, "longest": found.maxn}
         return model, Choice(setting, 1, self.merit(self.targets[held_out], self.scores(model, held_out)))
 
     def fit(self, places: Places, choice: Choice) -> Any:

@@ -1,6 +1,7 @@
 """Recipe of kind "finetune": all weights of a trunk and a fresh head, by transformers' Trainer."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,15 +12,24 @@ import numpy as np
 
 from curation.classifiers.encoder import Encoder
 from curation.config import dump
+from curation.core.extras import missing
 from curation.core.fingerprint import fingerprint
 from curation.data.labelled import ADDITIVE, Column, Scale
-from curation.evaluation.metrics import Matrix, Metric, accuracy, macro_f1
-from curation.inference.weights import trunk_fingerprint
+from curation.data.storage import rename_folder
+from curation.evaluation.metrics import MacroF1, Metric
+from curation.execution.lock import hold
+from curation.inference.tokens import tokenizer_fingerprint
+from curation.inference.weights import tensor_digests, trunk_fingerprint
 from curation.training import scales
 from curation.training.annotations import Annotations
 from curation.training.recipe import Choice, Learner, Places, Say, TrunkRecipe, Values
 
 _CHOICE = "choice.json"
+_NO_MATTER = ("trunk", "revision", "bundles", "accumulation")
+"""What makes no other recipe: where the trunk lies, and in how many parts a step passes the device.
+
+So what ran out of memory goes on with more parts. They change the draws of dropout, and no more.
+"""
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,11 @@ class FinetuneRecipe(TrunkRecipe):
         found = [
             f"recipe.{name}: {given[name]} is below {value}." for name, value in least.items() if given[name] < value
         ]
-        if not self.learning_rate > 0:
-            found.append(f"recipe.learning_rate: {self.learning_rate:g} is not above 0.")
+        if not 0 < self.learning_rate < math.inf:
+            found.append(f"recipe.learning_rate: {self.learning_rate:g} is no number above 0.")
         if self.accumulation > 0 and self.batch_size % self.accumulation:
             found.append(f"recipe.accumulation: {self.batch_size} documents make no {self.accumulation} equal parts.")
-        return found + scales.mistakes(self.scale) + self.trunk_mistakes()
+        return found + missing("train", "accelerate") + scales.mistakes(self.scale) + self.trunk_mistakes()
 
     def targets(self, annotations: Annotations) -> Values:
         """The label; of a class its place among the classes."""
@@ -143,7 +153,9 @@ class FinetuneLearner(Learner):
         self.targets = recipe.targets(annotations)
         self.scratch = scratch
         self.say = say
-        self.identity = [dump(recipe), annotations.fingerprint(), trunk_fingerprint(recipe.folder)]
+        settings = {name: value for name, value in dump(recipe).items() if name not in _NO_MATTER}
+        trunk = [tensor_digests(recipe.folder), trunk_fingerprint(recipe.folder), tokenizer_fingerprint(recipe.folder)]
+        self.identity = [settings, annotations.fingerprint(), trunk]
 
     def best(self, train: Places, held_out: Places) -> tuple[Path, Choice]:
         """The directory of the best model."""
@@ -151,10 +163,11 @@ class FinetuneLearner(Learner):
 
         folder = self.scratch / f"finetune-{fingerprint([*self.identity, train.tolist(), held_out.tolist()])[:16]}"
         best = folder / "best"
-        if not best.is_dir():
-            found, choice = trainer.finetune(self.recipe, self.annotations, (train, held_out), folder, self.say)
-            (found / _CHOICE).write_text(json.dumps(asdict(choice)), encoding="utf-8")
-            found.rename(best)
+        with hold(str(folder / "lock.json")):
+            if not best.is_dir():
+                found, choice = trainer.finetune(self.recipe, self.annotations, (train, held_out), folder, self.say)
+                (found / _CHOICE).write_text(json.dumps(asdict(choice)), encoding="utf-8")
+                rename_folder(found, best)
             for checkpoint in folder.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
         return best, Choice(**json.loads((best / _CHOICE).read_text(encoding="utf-8")))
@@ -172,15 +185,8 @@ class FinetuneLearner(Learner):
                 shutil.copy2(path, directory)
 
 
-def _confusion(targets: Values, scores: Values) -> Matrix:
-    """Documents by true class (rows) and found class (columns)."""
-    num_classes = int(max(targets.max(), scores.max())) + 1
-    cells = (targets * num_classes + scores).astype(np.int64)
-    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
-
-
 CLASSES: Mapping[str, Metric] = {
-    "macro_f1": lambda targets, scores: macro_f1(_confusion(targets, scores)),
-    "accuracy": lambda targets, scores: accuracy(_confusion(targets, scores)),
+    "macro_f1": MacroF1(np.asarray),
+    "accuracy": lambda targets, scores: float((targets == scores).mean()),
 }
 """What is reported of classes, given by their places."""

@@ -1,5 +1,6 @@
 """Linear heads on frozen trunk features, and the two ways to fit one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.evaluation import metrics
+from curation.data.labelled import Scale
+from curation.evaluation.metrics import MacroF1
 from curation.training.recipe import Setting
 
 Values = NDArray[np.floating]
@@ -62,8 +64,8 @@ class Method(ABC):
         """The head after each epoch; a single one where there are no epochs."""
 
     @abstractmethod
-    def merit(self, labels: Values, scores: Values) -> float:
-        """What the choice maximises."""
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:
+        """What the choice maximises; the labels lie on this scale."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Descent(Method):
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings."""
-        found = [] if self.learning_rate else ["recipe.method.learning_rate: at least one value is needed."]
+        found = rate_mistakes(self.learning_rate)
         positive = {"num_epochs": self.num_epochs, "batch_size": self.batch_size}
         found += [f"recipe.method.{name}: {value} is below 1." for name, value in positive.items() if value < 1]
         return found + _l2_mistakes(self.l2)
@@ -116,9 +118,9 @@ class Descent(Method):
                 schedule.step()
             yield _linear(standard, weight_D.detach().numpy(), bias.item())
 
-    def merit(self, labels: Values, scores: Values) -> float:
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:
         """Macro F1 of the classes."""
-        return macro_f1_of_classes(labels, scores)
+        return macro_f1_of_classes(labels, scores, scale)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,11 @@ class Ridge(Method):
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings."""
-        return _l2_mistakes(self.l2)
+        return _l2_mistakes(self.l2) + [
+            "recipe.method.l2: 0 leaves a ridge without a solution where features are not independent; 1e-6 is little."
+            for value in self.l2
+            if value == 0
+        ]
 
     def heads(self, features: NDArray[np.float32], labels: NDArray[np.float32], setting: Setting) -> Iterator[Head]:
         """The one head. The bias is not penalised."""
@@ -148,14 +154,21 @@ class Ridge(Method):
         weight = np.linalg.solve(gram, inputs.T @ (labels - middle) / len(inputs))
         yield _linear(standard, weight, middle)
 
-    def merit(self, labels: Values, scores: Values) -> float:
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:  # noqa: ARG002 - an error is one anywhere
         """Minus the mean squared error."""
         return -float(np.square(labels - scores).mean())
 
 
+def rate_mistakes(rates: tuple[float, ...]) -> list[str]:
+    """What is wrong with learning rates to choose from."""
+    found = [] if rates else ["recipe.method.learning_rate: at least one value is needed."]
+    wrong = [rate for rate in rates if not 0 < rate < math.inf]
+    return found + [f"recipe.method.learning_rate: {rate:g} is no number above 0." for rate in wrong]
+
+
 def _l2_mistakes(l2: tuple[float, ...]) -> list[str]:
     found = [] if l2 else ["recipe.method.l2: at least one value is needed."]
-    return found + [f"recipe.method.l2: {value} is below 0." for value in l2 if value < 0]
+    return found + [f"recipe.method.l2: {value:g} is no number from 0 on." for value in l2 if not 0 <= value < math.inf]
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,13 +195,9 @@ class Standard:
         return plain_OD.astype(np.float32), (bias_O - plain_OD @ self.mean).astype(np.float32)
 
 
-def macro_f1_of_classes(labels: Values, scores: Values) -> float:
-    """Macro F1 of whole numbers: labels and scores rounded, scores no lower and no higher than any label."""
-    true = np.rint(labels).astype(np.int64)
-    low, num_classes = int(true.min()), int(np.ptp(true)) + 1
-    scored = np.clip(np.rint(scores) - low, 0, num_classes - 1).astype(np.int64)
-    cells = np.bincount((true - low) * num_classes + scored, minlength=num_classes**2)
-    return metrics.macro_f1(cells.reshape(num_classes, num_classes))
+def macro_f1_of_classes(labels: Values, scores: Values, scale: Scale) -> float:
+    """Macro F1 of whole numbers: labels and scores rounded, scores clipped to the scale of the labels."""
+    return MacroF1(np.rint)(labels, np.clip(scores, *scale))
 
 
 def _linear(standard: Standard, weight_D: NDArray[np.floating], bias: float) -> Head:

@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.training.heads import Head, Method, Standard, Values, macro_f1_of_classes
+from curation.data.labelled import Scale
+from curation.training.heads import Head, Method, Standard, Values, macro_f1_of_classes, rate_mistakes
 from curation.training.recipe import Setting
 
 _SPREAD = 0.02  # of starting weights, as transformers starts what a checkpoint lacks
@@ -51,7 +52,7 @@ class Pooler(Method):
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings."""
-        found = [] if self.learning_rate else ["recipe.method.learning_rate: at least one value is needed."]
+        found = rate_mistakes(self.learning_rate)
         positive = {"num_epochs": self.num_epochs, "batch_size": self.batch_size}
         return found + [f"recipe.method.{name}: {value} is below 1." for name, value in positive.items() if value < 1]
 
@@ -84,6 +85,6 @@ class Pooler(Method):
             dense, offset = standard.fold(dense_DD.detach().numpy(), dense_bias_D.detach().numpy())
             yield PooledHead(dense, offset, Head(weight_D.detach().numpy().copy(), bias.item()))
 
-    def merit(self, labels: Values, scores: Values) -> float:
+    def merit(self, labels: Values, scores: Values, scale: Scale) -> float:
         """Macro F1 of the classes."""
-        return macro_f1_of_classes(labels, scores)
+        return macro_f1_of_classes(labels, scores, scale)

@@ -1,5 +1,6 @@
 """What a scale of labels brings with it: the metrics that make sense on it, and the cuts that people ask for."""
 
+import math
 from collections.abc import Mapping
 
 from curation.data.labelled import ADDITIVE, Scale
@@ -37,4 +38,5 @@ def plain(scale: Scale) -> list[float]:
 
 def mistakes(scale: Scale) -> list[str]:
     """What is wrong with a scale."""
-    return [] if scale[0] < scale[1] else [f"recipe.scale: {list(scale)} is not [lowest, highest]."]
+    is_one = -math.inf < scale[0] < scale[1] < math.inf
+    return [] if is_one else [f"recipe.scale: {list(scale)} is not [lowest, highest]."]

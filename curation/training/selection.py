@@ -38,11 +38,15 @@ class Folding:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Scores of the documents at `places` by models that never learnt from them, and what was chosen for each model."""
+    """Scores of the documents at `places` by models that never learnt from them, and what was chosen for each model.
+
+    `model` is the one that judged, where there was one alone.
+    """
 
     places: Places
     scores: NDArray[np.float32]
     choices: list[Choice]
+    model: Any = None
 
 
 def fitted(learner: Learner, folding: Folding, places: Places) -> tuple[Any, Choice]:
@@ -64,13 +68,20 @@ def judge(learner: Learner, folding: Folding) -> Judged:
     if not folding.num_folds:
         train, held_out = folding.held_out(learner.targets, everything)
         model, choice = learner.best(train, held_out)
-        return Judged(held_out, learner.scores(model, held_out), [choice])
+        return Judged(held_out, learner.scores(model, held_out), [choice], model)
     scores, choices = np.zeros(len(everything), np.float32), []
     for train, held_out in folding.split(learner.targets, everything):
         model, choice = fitted(learner, folding, train)
         scores[held_out] = learner.scores(model, held_out)
         choices.append(choice)
     return Judged(everything, scores, choices)
+
+
+def packaged(learner: Learner, folding: Folding, judged: Judged) -> tuple[Any, Choice]:
+    """The model to give out, and what was chosen for it: the one that judged, or after folds one of all documents."""
+    if judged.model is not None:
+        return judged.model, judged.choices[0]
+    return fitted(learner, folding, np.arange(len(learner.targets)))
 
 
 def choose(learner: QuickLearner, folding: Folding, places: Places) -> Choice:

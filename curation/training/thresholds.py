@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from curation.evaluation import metrics
+
 Values = NDArray[np.floating]
 
 
@@ -26,18 +28,10 @@ class Cut:
 def cuts(targets: Values, scores: Values, labels: Sequence[float]) -> list[Cut]:
     """For each label the cut of highest macro F1; none for one that no document reaches, or all do."""
     questions = ((label, targets >= label) for label in labels)
-    return [_best(label, positive, scores) for label, positive in questions if 0 < positive.sum() < len(positive)]
+    return [_cut(label, positive, scores) for label, positive in questions if 0 < positive.sum() < len(positive)]
 
 
-def _best(label: float, positive: NDArray[np.bool_], scores: Values) -> Cut:
-    """The lowest of the best cuts, which is the score of a document."""
-    order = np.argsort(-scores, kind="stable")
-    above = np.arange(1, len(scores) + 1)
-    hits = np.cumsum(positive[order])
-    num, num_positive = len(scores), int(positive.sum())
-    misses, below = num_positive - hits, num - above
-    f1 = 2 * hits / (above + num_positive), 2 * (below - misses) / (below + num - num_positive)
-    macro = (f1[0] + f1[1]) / 2
-    is_last = np.append(np.diff(scores[order]) != 0, True)  # equal scores pass together
-    best = max(np.flatnonzero(is_last), key=lambda place: (macro[place], place))
-    return Cut(label, float(scores[order[best]]), float(macro[best]), float(above[best] / num))
+def _cut(label: float, positive: NDArray[np.bool_], scores: Values) -> Cut:
+    cut = metrics.best_cut(positive, scores)
+    kept = scores >= cut
+    return Cut(label, cut, metrics.macro_f1(metrics.binary(positive, kept)), float(kept.mean()))

@@ -21,11 +21,11 @@ from transformers import (
 )
 
 from curation.core.errors import ModelError
+from curation.evaluation.metrics import MacroF1
 from curation.inference.batches import Framed
 from curation.inference.tokens import VOCABULARIES, Tokenizer
 from curation.inference.trunk import quiet
 from curation.training.annotations import Annotations
-from curation.training.heads import macro_f1_of_classes
 from curation.training.recipe import Choice, Places, Say, Values
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def _merit(prediction: EvalPrediction) -> dict[str, float]:
     logits_BC: NDArray[np.float32] = np.asarray(prediction.predictions)
     labels_B = np.asarray(prediction.label_ids)
     if logits_BC.shape[1] > 1:
-        return {"merit": macro_f1_of_classes(labels_B, logits_BC.argmax(axis=1))}
+        return {"merit": MacroF1(np.asarray)(labels_B, logits_BC.argmax(axis=1))}
     return {"merit": -float(np.square(labels_B - logits_BC[:, 0]).mean())}
 
 

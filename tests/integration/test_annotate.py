@@ -19,8 +19,8 @@ from run_files import REPOSITORY
 from stand_in_endpoint import StandInEndpoint, completion
 
 from curation import config
+from curation.annotation import asking, progress
 from curation.annotation import endpoint as endpoints
-from curation.annotation import progress
 from curation.annotation.annotate import annotate
 from curation.annotation.plan import AnnotationSpec, plan
 from curation.core.errors import ConfigError, EndpointError, ShardError
@@ -172,14 +172,14 @@ def test_no_more_requests_are_in_flight_than_allowed(run, endpoint):
         (200, {}, b'{"choices": []}'),
         (200, {}, b'{"choices": [{"message": {"content": null}}]}'),
         (200, {}, b'{"choices": [{"message": {"content": 3}}]}'),
+        (200, {}, b"[" * 100_000),
         (200, {"Content-Length": "9999"}, b'{"choices"'),
     ],
-    ids=str,
+    ids=lambda fault: str(fault)[:80],
 )
 def test_what_may_go_away_is_tried_again(run, endpoint, fault, monkeypatch):
     monkeypatch.setattr(endpoints, "_FIRST_WAIT_S", 0.01)
     run.tables["sample"]["num_documents"] = 1
-    endpoint.faults[run.texts[5]] = [fault]
     endpoint.faults = {text: [fault] for text in run.texts}
     code, _ = run.annotate("annotator.judge.timeout_s=2")
     assert (code, list(endpoint.asked.values()), list(run.labels().values())) == (0, [2], [3])
@@ -215,6 +215,46 @@ def test_a_reply_that_cannot_be_read_is_kept_and_not_paid_for_again(run, endpoin
     assert (failure["id"], failure["reply"]) == ("d2", "I cannot say.")
 
 
+@pytest.mark.parametrize(
+    ("text", "finish", "reason"),
+    [
+        ("", "stop", "the reply is empty"),
+        (None, "stop", "the reply is empty"),
+        (None, "content_filter", "the reply ended with finish_reason 'content_filter'"),
+        ("", "length", "the reply was cut at max_tokens"),
+    ],
+)
+def test_a_reply_without_text_is_paid_and_kept(run, endpoint, text, finish, reason):
+    endpoint.answer = lambda _text, _body: completion(text, finish)
+    assert [run.annotate()[0] for _ in range(2)] == [0, 0]
+    assert endpoint.asked.total() == 6
+    assert set(run.failures().values()) == {reason}
+
+
+@pytest.mark.parametrize("tokens", [("100", "20"), (-1, 20.5), (float("nan"), True), (10**400, [3])], ids=str)
+def test_tokens_that_are_no_numbers_of_tokens_are_unknown(run, endpoint, tokens):
+    endpoint.answer = lambda _text, _body: completion("Educational score: 3", tokens=tokens)
+    code, said = run.annotate("annotator.judge.input_price=1")
+    assert (code, run.report()["labels"]["fineweb-edu"]["num_uncounted"]) == (0, 6)
+    assert "0 tokens in, 0 out (unknown for 6 replies)." in said
+    assert run.annotate()[0] == 0
+
+
+def test_without_usage_tokens_are_unknown(run, endpoint):
+    endpoint.answer = lambda _text, _body: completion("Educational score: 3") | {"usage": None}
+    assert "0 tokens/s (unknown for 6)" in run.annotate()[1]
+
+
+def test_replies_that_cannot_be_read_are_counted_as_they_come_and_stop_the_run(run, endpoint, monkeypatch):
+    monkeypatch.setattr(asking, "FIRST_REPLIES", 4)
+    monkeypatch.setattr(asking, "MOST_UNREADABLE", 3)
+    endpoint.answer = lambda _text, _body: "I cannot say."
+    with pytest.raises(EndpointError, match="3 of the first 3 replies of 'some/model' under the rubric 'fineweb-edu'"):
+        run.annotate("annotator.judge.concurrency=1")
+    this_run = run.report()["this_run"]
+    assert (endpoint.asked.total(), this_run["num_unreadable"], this_run["num_unanswered"]) == (3, 3, 0)
+
+
 def test_half_of_a_surrogate_pair_in_a_reply_is_no_reason_to_stop(run, endpoint):
     endpoint.answer = lambda _text, _body: completion("\ud83d\nEducational score: 3")
     assert run.annotate()[0] == 0
@@ -228,6 +268,27 @@ def test_retry_after_holds_for_every_request_to_the_endpoint(run, endpoint):
     assert run.annotate("annotator.judge.concurrency=2")[0] == 0
     assert len(endpoint.times) == 7
     assert endpoint.times[2] - endpoint.times[0] >= 1
+
+
+def test_a_limit_on_the_rate_uses_up_no_tries(run, endpoint, monkeypatch):
+    monkeypatch.setattr(endpoints, "_FIRST_WAIT_S", 0.001)
+    endpoint.faults = {text: [(429, {"Retry-After": "0.001"})] * 9 for text in run.texts}
+    code, _ = run.annotate("annotator.judge.max_retries=0")
+    assert (code, len(run.labels()), endpoint.asked.total()) == (0, 6, 60)
+
+
+def test_an_endpoint_that_answers_nothing_but_later_ends_the_run_in_time(run, endpoint, monkeypatch):
+    monkeypatch.setattr(endpoints, "_FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(endpoints, "LONGEST_WAIT_S", 0.1)
+    endpoint.always = (429, {"Retry-After": "0.01"})
+    with pytest.raises(EndpointError, match=r"has answered nothing for 0 s but HTTP 429.*Lower concurrency"):
+        run.annotate()
+
+
+def test_those_who_waited_do_not_come_back_at_the_same_instant():
+    waits = {endpoints._scattered(attempt) for attempt in (3,) * 8}
+    assert len(waits) == 8
+    assert 2 <= min(waits) < max(waits) <= 4
 
 
 def test_retry_after_may_be_a_date(run, endpoint):
@@ -245,7 +306,7 @@ def test_an_endpoint_that_wants_to_be_left_alone_for_an_hour_ends_the_run(run, e
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "Check the key"), (403, "Check what the key may do"), (404, "Check base_url"), (400, "Check model")],
+    [(401, "Check the key"), (403, "Check what the key may do"), (404, "Check base_url")],
 )
 def test_what_will_not_go_away_stops_the_run_at_once(run, endpoint, status, advice):
     endpoint.always = status
@@ -254,6 +315,39 @@ def test_what_will_not_go_away_stops_the_run_at_once(run, endpoint, status, advi
     assert endpoint.asked.total() <= 4  # those that were in flight
     assert f"HTTP {status}" in str(stopped.value)
     assert advice in str(stopped.value)
+
+
+@pytest.mark.parametrize(("num_documents", "num_asked"), [(6, 6), (30, 10)])
+def test_a_model_that_refuses_whatever_it_is_asked_stops_the_run(tmp_path, endpoint, num_documents, num_asked):
+    run = Run(tmp_path, endpoint.url, num_documents)
+    endpoint.always = 400
+    with pytest.raises(EndpointError, match=r"refuses requests for 'some/model' with HTTP 400.*Check model"):
+        run.annotate("annotator.judge.concurrency=1")
+    assert endpoint.asked.total() == num_asked
+
+
+def test_a_text_that_is_refused_before_the_first_reply_does_not_stop_a_run(run, endpoint):
+    first = plan(run.spec()).sample.documents[0]
+    endpoint.faults[first.text] = [400]
+    code, _ = run.annotate("annotator.judge.concurrency=1")
+    assert (code, set(run.failures()), len(run.labels()) - 1) == (1, {first.id}, 5)
+
+
+def test_texts_that_are_refused_do_not_keep_the_others_from_being_asked(run, endpoint):
+    run.annotate("sample.num_documents=1")
+    documents = plan(run.spec()).sample.documents
+    endpoint.faults = {each.text: [400] if each in documents[1:5] else [] for each in documents}
+    code, _ = run.annotate("max_failures=2", "annotator.judge.concurrency=1")
+    assert (code, set(run.failures())) == (1, {each.id for each in documents[1:5]})
+
+
+def test_what_was_paid_becomes_labels_when_an_endpoint_fails(run, endpoint):
+    last = plan(run.spec()).sample.documents[-1]
+    endpoint.faults[last.text] = [401]
+    with pytest.raises(EndpointError, match="Check the key"):
+        run.annotate("annotator.judge.concurrency=1")
+    labels = pd.read_parquet(run.output / "annotations.parquet")["fineweb-edu"]
+    assert (labels.count(), run.report()["this_run"]["num_replies"]) == (5, 5)
 
 
 def test_a_text_that_alone_is_refused_is_a_failure_of_its_own(run, endpoint):
@@ -270,7 +364,7 @@ def test_an_endpoint_that_is_not_there_ends_the_run_after_max_failures(run):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         base_url = f"annotator.judge.base_url=http://127.0.0.1:{unused.getsockname()[1]}/v1"
-        with pytest.raises(EndpointError, match=r"2 requests got no reply.*the connection failed"):
+        with pytest.raises(EndpointError, match=r"2 requests in a row got no reply.*the connection failed"):
             run.annotate(base_url, "max_failures=2", "annotator.judge.max_retries=0")
 
 
@@ -328,7 +422,15 @@ def test_a_plan_asks_nothing_writes_nothing_and_says_what_it_will_cost(run, endp
     code, said = run.call("--plan", *prices)
     assert (code, endpoint.asked.total(), run.output.exists()) == (0, 0, False)
     assert "6 replies; 0 are paid, 6 are due." in said
-    assert "at most 3,072 out, cost at most" in said
+    assert "at most 3,072 out, cost about" in said
+
+
+def test_a_plan_counts_equal_texts_once(run):
+    same = ({"id": str(n), "url": "", "text": "Same.", "lang": ""} for n in range(5))
+    write(run.folder / "in.jsonl", json_lines(*same))
+    assert "1 replies; 0 are paid, 1 are due." in str(plan(run.spec()))
+    run.annotate()
+    assert "1 replies; 1 are paid, 0 are due." in str(plan(run.spec()))
 
 
 def test_a_plan_says_what_is_paid(run):
@@ -348,8 +450,21 @@ def test_tokens_requests_and_cost_are_reported(run):
 def test_the_config_of_a_run_starts_it_again(run, endpoint):
     run.annotate()
     spec = config.parse(AnnotationSpec, config.load(run.output / "config.json"))
-    assert spec == run.spec()
+    assert spec == plan(run.spec()).spec
     assert annotate(plan(spec), Console(file=StringIO())) == 0
+    assert endpoint.asked.total() == 6
+
+
+@pytest.mark.parametrize("written", ["file://{0}/elsewhere", "elsewhere", "~/elsewhere"])
+def test_an_output_is_one_place_however_it_is_written(run, endpoint, monkeypatch, written):
+    monkeypatch.setenv("HOME", str(run.folder))
+    monkeypatch.chdir(run.folder)
+    run.annotate(f"output={written.format(run.folder)}")
+    output = run.folder / "elsewhere"
+    assert {"annotations.parquet", "replies.jsonl"} <= {path.name for path in output.iterdir()}
+    monkeypatch.chdir("/")
+    again = config.parse(AnnotationSpec, config.load(output / "config.json"))
+    assert annotate(plan(again), Console(file=StringIO())) == 0
     assert endpoint.asked.total() == 6
 
 
@@ -379,11 +494,12 @@ def test_kill_9_loses_no_reply_that_was_kept(tmp_path):
         assert endpoint.asked.total() - 60 <= 3 * run.tables["annotator"][0]["concurrency"]
 
 
-def test_a_signal_waits_for_what_is_in_flight_and_the_next_run_goes_on(run, endpoint):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=str)
+def test_a_signal_waits_for_what_is_in_flight_and_the_next_run_goes_on(run, endpoint, number):
     endpoint.hold.clear()
     process = run.start()
     until(lambda: endpoint.at_once == 4)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     assert process.stdout.readline()  # the plan
     until(lambda: "Stopping when" in process.stdout.readline())
     endpoint.hold.set()
@@ -392,6 +508,21 @@ def test_a_signal_waits_for_what_is_in_flight_and_the_next_run_goes_on(run, endp
     assert "start the same command again" in said
     assert run.annotate()[0] == 0
     assert sorted(endpoint.asked.values()) == [1] * 6
+
+
+def test_another_signal_does_not_hurry(run, endpoint):
+    """Slurm sends SIGUSR1 ahead of SIGTERM; between the two the requests in flight may still be answered."""
+    endpoint.hold.clear()
+    process = run.start()
+    until(lambda: endpoint.at_once == 4)
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: "Stopping when" in process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    endpoint.hold.set()
+    process.communicate(timeout=60)
+    assert (process.returncode, endpoint.answered.total()) == (75, 4)
 
 
 def test_a_second_signal_stops_at_once(run, endpoint):
@@ -476,6 +607,38 @@ def test_without_api_key_env_no_key_of_the_environment_is_sent(run, endpoint, mo
     assert endpoint.keys == {"Bearer none"}
 
 
+def test_nothing_of_the_environment_that_is_meant_for_another_endpoint_is_sent(run, endpoint, monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: mine")
+    run.annotate()
+    assert endpoint.headers & {"openai-organization", "openai-project", "x-secret"} == set()
+
+
+def test_further_fields_of_a_request_are_sent_and_make_another_question(run, endpoint):
+    fields = "annotator.judge.extra_body={max_completion_tokens=64, chat_template_kwargs={thinking=false}}"
+    assert [run.annotate()[0], run.annotate(fields)[0], run.annotate(fields)[0]] == [0, 0, 0]
+    first, last = endpoint.bodies[0], endpoint.bodies[-1]
+    assert endpoint.asked.total() == 12
+    assert set(last) - set(first) == {"max_completion_tokens", "chat_template_kwargs"}
+    assert set(first) - set(last) == {"max_tokens"}
+    assert last["chat_template_kwargs"] == {"thinking": False}
+
+
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(run, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", f"{KEY}ä")
+    with pytest.raises(ConfigError) as refused:
+        plan(run.spec("annotator.judge.api_key_env=JUDGE_KEY"))
+    assert "what JUDGE_KEY holds is no key" in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+def test_annotators_that_would_share_every_reply_are_refused(run):
+    run.tables["annotator"].append(run.tables["annotator"][0] | {"name": "other", "base_url": "http://other/v1"})
+    with pytest.raises(ConfigError, match="'judge' and 'other' have one model and equal parameters"):
+        plan(run.spec())
+
+
 @pytest.mark.parametrize(
     ("setting", "mistake"),
     [
@@ -485,8 +648,14 @@ def test_without_api_key_env_no_key_of_the_environment_is_sent(run, endpoint, mo
         (f"annotator.judge.base_url=http://me:{KEY}@host/v1", "base_url: holds credentials"),
         (f"annotator.judge.base_url=http://host/v1?key={KEY}", "base_url: holds credentials"),
         ("annotator.judge.base_url=localhost:8000", "base_url: is no address"),
-        ("annotator.judge.concurrency=0", "concurrency: 0 is below 1"),
-        ("annotator.judge.timeout_s=0", "timeout_s: 0 is not above 0"),
+        ("annotator.judge.concurrency=0", "concurrency: 0 is not a number from 1 on"),
+        ("annotator.judge.timeout_s=0", "timeout_s: 0 is not a number above 0"),
+        ("annotator.judge.timeout_s=nan", "timeout_s: nan is not a number above 0"),
+        ("annotator.judge.temperature=nan", "temperature: nan is not a number from 0 on"),
+        ("annotator.judge.input_price=inf", "input_price: inf is not a number from 0 on"),
+        ("annotator.judge.extra_body={stream=true}", "extra_body: stream is no further field"),
+        ("annotator.judge.extra_body={a=nan}", "extra_body: cannot be sent as JSON"),
+        ("spread_below=nan", "spread_below: nan is not a number above 0"),
         ("rounds=0", "rounds: 0 is below 1"),
         ("output=s3://bucket/run", "is not on this machine"),
         ("sample.strata=topic", "[sample] strata: 'topic' is not carried"),
@@ -502,6 +671,17 @@ def test_a_mistake_is_found_before_anything_is_asked_and_shows_no_key(run, endpo
     assert mistake in str(refused.value)
     assert KEY not in str(refused.value)
     assert endpoint.asked.total() == 0
+
+
+def test_rounds_under_a_rubric_whose_answers_cannot_lie_apart_are_refused(run):
+    rubric = 'rubric=[{name="domain", fill={domain="law"}}]'
+    with pytest.raises(ConfigError, match=r"spread_below: 2 is more than the answers of the rubric 'domain' .* \(1\)"):
+        plan(run.spec(rubric, "rounds=2"))
+    assert plan(run.spec(rubric, "rounds=2", "spread_below=1")).spec.spread_below == 1
+
+
+def test_a_spread_of_a_single_round_is_noted(run):
+    assert "Note: spread_below is 1, which has no effect on a single round." in str(plan(run.spec("spread_below=1")))
 
 
 def test_all_mistakes_are_told_at_once(run):

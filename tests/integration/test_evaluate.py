@@ -9,8 +9,10 @@ import pytest
 from run_files import REPOSITORY, documents, tiny_classifiers, write_jsonl
 
 from curation import config
+from curation.classifiers import tiny_bert
 from curation.core.errors import ConfigError
 from curation.evaluation.evaluate import KINDS, EvaluationSpec, plan
+from curation.inference.tokens import Tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +117,30 @@ def test_the_embedded_classifiers_can_be_evaluated_on_the_labelled_documents_of_
         ("judged.edu.positive=9", "9 is not a class"),
         ("judged.keep.keep={}", "no label is named"),
         ("judged.edu.kind=labels", "the classifier gives a score"),
+        ("judged.edu.threshold=nan", "nan is no number"),
+        ('columns=["id"]', "id: is the column"),
+        ("output=README.md/out", "cannot be written: .*README.md is a file"),
+        ("tokens.count_tokenizer=nowhere", "tokens.count_tokenizer: nowhere"),
         ("judged.edu.kind=forest", "the kinds are regression, probability, labels"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_anything_is_scored(folder, override, why):
     with pytest.raises(ConfigError, match=why):
         plan(config.parse(EvaluationSpec, config.load(folder / "config.json"), [override], KINDS))
+
+
+def test_a_plan_without_matplotlib_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ConfigError, match=r"matplotlib: not installed; run pip install '\.\[evaluate\]'"):
+        plan(config.parse(EvaluationSpec, config.load(folder / "config.json"), (), KINDS))
+
+
+def test_shares_are_of_tokens_that_a_tokenizer_counts(folder, tmp_path):
+    tiny_bert.write(tmp_path / "tokenizer")
+    done = evaluate(folder, f"output={tmp_path / 'out'}", f"tokens.count_tokenizer={tmp_path / 'tokenizer'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    compared = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))["comparison"]
+    rows = [json.loads(line) for line in (folder / "labelled.jsonl").read_text(encoding="utf-8").splitlines()]
+    ids = Tokenizer(tmp_path / "tokenizer").encode([row["text"] for row in rows], 1 << 16).ids
+    assert compared["num_tokens"] == len(ids)
+    assert compared["tokens"].startswith("counted by tokenizer")

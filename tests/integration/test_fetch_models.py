@@ -231,9 +231,18 @@ def test_verify_names_the_file_that_was_changed(tampered):
     assert f"{KEEP}: every file is as it was fetched" in result.out
 
 
-def test_verify_says_what_was_never_fetched(tmp_path):
+def test_verify_goes_on_after_a_bundle_that_makes_no_sense(tampered):
+    (tampered.bundle / "bundle.json").write_text("{")
+    result = call(tampered.config, "http://127.0.0.1:9", "--verify")
+    assert result.code == 2
+    assert str(tampered.bundle / "bundle.json") in result.err
+    assert f"{KEEP}: every file is as it was fetched" in result.out
+
+
+def test_verify_skips_what_was_never_fetched_and_says_so(tmp_path):
     result = call(write_config(tmp_path, table(EDU)), "http://127.0.0.1:9", "--verify")
-    assert (result.code, result.err) == (2, f"{EDU}: it is not in {tmp_path / 'models'}\n")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == f"{EDU}: skipped, for it is not in {tmp_path / 'models'}; without --verify it is fetched\n"
 
 
 def test_a_changed_bundle_is_refused_by_a_plan(tampered):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +16,7 @@ from curation import classifiers, config
 from curation.classifiers import tiny_unigram
 from curation.training.finetuning import FinetuneRecipe
 from curation.training.train import KINDS, TrainingSpec, plan, train
-from curation.training.trainer import last_checkpoint
+from curation.training.trainer import _Documents, last_checkpoint
 
 GOOD, POOR = "水往低处流 光使河山明亮 Water flows and light shows the hills", "Buy now! 买 买 Click"
 
@@ -152,7 +153,20 @@ def test_the_datarater_recipe_reads_real_chinese_and_english_up_to_2048_tokens(f
     spec = spec_of("train_datarater.toml", *overrides(folder, tmp_path / "rater", *once))
     output, _ = trained(config.parse(TrainingSpec, config.dump(spec), [f"data={tmp_path / 'both.parquet'}"], KINDS))
     card = json.loads((output / "card.json").read_text("utf-8"))
-    assert (card["data"]["num_documents"], card["max_tokens"]) == (30, 2048)
+    assert card["data"]["num_documents"] == 30
+
+
+def test_a_document_is_read_up_to_2048_tokens_in_training_and_in_scoring(folder, rater):
+    recipe = spec_of("train_datarater.toml", *overrides(folder, rater)).recipe
+    long = " ".join(["water"] * 5000)
+    batch = _Documents(recipe, folder / "trunk", [long], np.zeros(1, np.float32), is_class=False).collate(
+        [{"place": 0}]
+    )
+    assert batch["input_ids"].shape == (1, 2048)
+    until, beyond = (" ".join(["water"] * words + ["light"] * 1000) for words in (1800, 2046))  # a word is a token
+    scores = classifiers.kind("encoder")(name="rater", model=str(rater)).load("cpu")([long, until, beyond])["rater"]
+    assert abs(scores[0] - scores[1]) > 1e-4
+    assert scores[0] == pytest.approx(scores[2], abs=1e-6)
 
 
 def test_a_plan_says_that_a_trunk_cannot_read_that_much(folder):

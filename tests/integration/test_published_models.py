@@ -95,7 +95,9 @@ def test_names_are_fetched_as_the_models_of_a_config_are(fetched):
 
 def test_the_sizes_of_a_wrapped_model_come_from_the_base_model_that_it_names(fetched, twins):
     assert (bundle_of(fetched, "nvidia-quality") / BASE_CONFIG).read_bytes() == twins[BASE]["config.json"]
-    assert BASE_CONFIG in read_bundle(bundle_of(fetched, "nvidia-quality")).files
+    bundle = read_bundle(bundle_of(fetched, "nvidia-quality"))
+    assert BASE_CONFIG in bundle.files
+    assert bundle.base == f"{BASE}@{fetched.commits[BASE]}"
     assert f"the sizes of its trunk are those of {BASE} at {fetched.commits[BASE]}" in fetched.result.out
     assert [path for path in fetched.downloads if path.startswith(BASE)] == [
         f"{BASE}/resolve/{fetched.commits[BASE]}/config.json"
@@ -140,8 +142,11 @@ def test_a_model_without_published_cases_is_skipped_with_the_reason(verified):
 
 def test_a_model_that_is_not_here_is_skipped_with_the_reason(tmp_path):
     result = call(tmp_path, "http://127.0.0.1:9", "dclm", "--verify")
-    assert result.code == 2
-    assert result.out == "classifier dclm: no published case was run: its model is not here as it was fetched\n"
+    assert (result.code, result.err) == (0, "")
+    revision = catalog.entry("dclm").classifier.revision
+    assert result.out == (
+        f"{model_of('dclm')}: skipped, for revision {revision} is not in models; without --verify it is fetched\n"
+    )
 
 
 def test_a_right_twin_holds_its_cases_and_a_changed_one_fails_by_name(tmp_path):
@@ -169,6 +174,38 @@ def test_published_labels_are_compared_as_they_are(tmp_path):
     assert published.run(twin, right) == published.Verdict("4 of 4 published cases hold")
     wrong = [catalog.Case(TEXTS[0], "the test", label="d")]
     assert published.run(twin, wrong).failures == (f"{TEXTS[0]!r} is {labels[0]}, published is d (the test)",)
+
+
+def test_labels_that_the_catalog_does_not_name_are_said_when_a_model_is_fetched(hub, tmp_path):
+    tiny_unigram.write_wrapped_deberta(tmp_path / "twin", labels=("High", "Medium", "Bad"))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "twin").iterdir()}
+    hub.publish(model_of("nvidia-quality"), files)
+    fetched = call(tmp_path, hub.url, "nvidia-quality")
+    assert fetched.code == 0, fetched.err
+    said = (
+        "the model has no label Low, which the catalog names",
+        "the model has the label Bad, which the catalog does not name",
+    )
+    assert [f"{model_of('nvidia-quality')}: {line}\n" in fetched.out for line in said] == [True, True]
+    verified = call(tmp_path, hub.url, "nvidia-quality", "--verify")
+    assert verified.code == 2
+    assert [f"classifier nvidia-quality: {line}\n" in verified.err for line in said] == [True, True]
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "fast"])
+def test_published_cases_are_run_in_exact_precision(fetched, precision):
+    entry = catalog.entry("fineweb-edu").classifier
+    exact = dataclasses.replace(entry, bundles=str(fetched.folder / "models"), precision="exact")
+    rounded = dataclasses.replace(exact, precision=precision)
+    assert published.judge(rounded, is_here=True) == published.judge(exact, is_here=True)
+
+
+def test_a_model_that_cannot_be_loaded_does_not_keep_others_from_being_verified(fetched):
+    entry = dataclasses.replace(catalog.entry("fineweb-edu").classifier, bundles=str(fetched.folder / "models"))
+    longer = dataclasses.replace(entry, max_tokens=4_096)
+    verdict = published.judge(longer, is_here=True)
+    assert verdict.said == "no published case was run: its model cannot be loaded"
+    assert "max_tokens is 4096; the model in" in verdict.failures[0]
 
 
 def test_a_wrapped_model_whose_base_is_not_shown_leaves_no_bundle(hub, tmp_path):

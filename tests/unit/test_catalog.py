@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from published import CUTS, LICENCES, MAX_TOKENS, REVISIONS, SENTENCE_BYTES, SENTENCES, SINGLE_CASES
 
 from curation import config
 from curation.classifiers import catalog, fasttext
@@ -71,6 +72,34 @@ def test_the_models_of_industry_read_2048_tokens_and_31_labels():
     assert (rater.classifier.max_tokens, domain.classifier.max_tokens) == (2048, 2048)
     assert [threshold.score for threshold in rater.threshold] == [3.0, 4.0]
     assert len(set(domain.labels)) == 31
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_the_cases_of_five_sentences_are_those_that_were_published(name):
+    cases = catalog.entry(name).case[-5:]
+    assert [len(case.text.encode()) for case in cases] == SENTENCE_BYTES
+    assert [case.label or case.score for case in cases] == SENTENCES[name]
+
+
+@pytest.mark.parametrize("name", SINGLE_CASES)
+def test_the_case_of_a_card_is_the_one_that_was_published(name):
+    assert SINGLE_CASES[name] in [(case.text, case.score) for case in catalog.entry(name).case]
+
+
+def test_the_fifth_sentence_is_of_medium_quality():
+    (fifth,) = [case for case in catalog.entry("nvidia-quality").case if len(case.text.encode()) == SENTENCE_BYTES[4]]
+    assert fifth.label == "Medium"
+
+
+def test_cuts_lengths_licences_and_revisions_are_those_that_were_published():
+    entries = {name: catalog.entry(name) for name in PUBLISHED}
+    assert {name: [cut.score for cut in entries[name].threshold] for name in CUTS} == CUTS
+    assert {name: entries[name].classifier.max_tokens for name in MAX_TOKENS} == MAX_TOKENS
+    assert [
+        name for name, of in LICENCES.items() if not all(each in entries[name].licence.lower() for each in of)
+    ] == []
+    revisions = {name: getattr(entry.classifier, "revision", "") for name, entry in entries.items()}
+    assert {name: revision for name, revision in revisions.items() if revision} == REVISIONS
 
 
 def test_a_case_needs_a_score_or_a_label():

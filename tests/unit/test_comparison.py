@@ -4,29 +4,29 @@ import pytest
 from curation.evaluation.comparison import Compared, compare, disagreements, overlap, rank_correlation
 
 
-def made(num_bytes=None, **scores):
-    """Compared documents of 10 bytes each."""
+def made(num_tokens=None, **scores):
+    """Compared documents of 10 tokens each."""
     arrays = {name: np.array(values, float) for name, values in scores.items()}
     length = len(next(iter(arrays.values())))
-    return Compared.of(arrays, np.array(num_bytes or [10] * length))
+    return Compared.of(arrays, np.array(num_tokens or [10] * length))
 
 
-def test_overlap_has_both_either_and_the_union_by_documents_and_bytes():
+def test_overlap_has_both_either_and_the_union_by_documents_and_tokens():
     found = overlap(made([1, 2, 4, 8], a=[4, 3, 2, 1], b=[4, 1, 3, 2]), 0.1)
     [pair] = found["pairs"]
-    assert found["kept"]["a"] == {"num_documents": 2, "num_bytes": 3}
-    assert found["kept"]["b"] == {"num_documents": 2, "num_bytes": 5}
-    assert pair["both"] == {"num_documents": 1, "num_bytes": 1}
-    assert pair["only_first"] == {"num_documents": 1, "num_bytes": 2}
-    assert pair["only_second"] == {"num_documents": 1, "num_bytes": 4}
-    assert pair["union"] == {"num_documents": 3, "num_bytes": 7}
+    assert found["kept"]["a"] == {"num_documents": 2, "num_tokens": 3}
+    assert found["kept"]["b"] == {"num_documents": 2, "num_tokens": 5}
+    assert pair["both"] == {"num_documents": 1, "num_tokens": 1}
+    assert pair["only_first"] == {"num_documents": 1, "num_tokens": 2}
+    assert pair["only_second"] == {"num_documents": 1, "num_tokens": 4}
+    assert pair["union"] == {"num_documents": 3, "num_tokens": 7}
 
 
-def test_equal_shares_keep_equally_many_bytes_as_far_as_documents_allow():
+def test_equal_shares_keep_equally_many_tokens_as_far_as_documents_allow():
     generator = np.random.default_rng(0)
-    num_bytes = generator.integers(1, 100, 1000).tolist()
-    kept = overlap(made(num_bytes, a=generator.normal(size=1000), b=generator.normal(size=1000)), 0.1)["kept"]
-    shares = [each["num_bytes"] / sum(num_bytes) for each in kept.values()]
+    num_tokens = generator.integers(1, 100, 1000).tolist()
+    kept = overlap(made(num_tokens, a=generator.normal(size=1000), b=generator.normal(size=1000)), 0.1)["kept"]
+    shares = [each["num_tokens"] / sum(num_tokens) for each in kept.values()]
     assert shares == pytest.approx([0.1, 0.1], abs=0.002)
 
 

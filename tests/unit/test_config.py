@@ -157,3 +157,16 @@ def test_names_that_a_catalog_lacks_are_mistakes_that_name_the_nearest():
         "animal[2].catalog: 3 is not a string.",
         "open: 1 is not true or false.",
     ]
+
+
+def test_the_only_table_of_a_list_needs_no_name():
+    assert parse(TABLES, "animal.lives=7").animal == (Cat("tom", lives=7),)
+
+
+def test_one_table_of_several_is_not_guessed():
+    two = TABLES | {"animal": [{"kind": "cat", "name": "tom"}, {"kind": "cat", "name": "ann"}]}
+    why = "animal.lives: there is no one table 'animal' with a setting 'lives' to override."
+    assert mistakes(two, "animal.lives=7") == [why]
+    assert mistakes(TABLES, "output.lives=7") == [
+        "output.lives: there is no one table 'output' with a setting 'lives' to override."
+    ]

@@ -1,11 +1,16 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from transformers import EvalPrediction
 
-from curation.training.finetuning import CLASSES, FinetuneRecipe
-from curation.training.trainer import _Loss, last_checkpoint
+from curation.classifiers import tiny_bert
+from curation.core.errors import ClusterError
+from curation.training.annotations import Annotations
+from curation.training.finetuning import CLASSES, FinetuneLearner, FinetuneRecipe
+from curation.training.trainer import _Loss, _merit, last_checkpoint
 
 RECIPE = FinetuneRecipe(label="quality", trunk="nowhere")
 BALANCED = FinetuneRecipe(label="quality", trunk="nowhere", class_weights="balanced")
@@ -69,4 +74,44 @@ def test_wrong_settings_are_all_named():
     recipe = FinetuneRecipe(
         label="x", trunk="nowhere", num_epochs=0, learning_rate=0.0, batch_size=10, accumulation=3, scale=(5.0, 0.0)
     )
-    assert len(recipe.mistakes()) == 4
+    assert len(recipe.mistakes()) == 5  # the trunk is not there either
+
+
+def test_the_best_checkpoint_of_classes_is_that_of_the_metric_in_the_card():
+    labels, found = np.array([1, 1, 2, 2]), np.array([1, 3, 2, 0])
+    merit = _merit(EvalPrediction(np.eye(4)[found], labels))["merit"]
+    assert merit == CLASSES["macro_f1"](labels, found) == pytest.approx((2 / 3 + 2 / 3) / 4)
+
+
+def test_a_run_is_found_again_by_all_that_its_model_depends_on_and_nothing_else(tmp_path):
+    def identity(trunk, **settings):
+        recipe = FinetuneRecipe(label="quality", trunk=str(trunk), **settings)
+        labels = {"quality": np.array([1.0, 2.0], np.float32)}
+        return FinetuneLearner(recipe, Annotations(["a", "b"], labels, np.arange(2), 0), tmp_path, print).identity
+
+    tiny_bert.write(tmp_path / "trunk")
+    shutil.copytree(tmp_path / "trunk", tmp_path / "moved")
+    shutil.copytree(tmp_path / "trunk", tmp_path / "other")
+    tokenizer = json.loads((tmp_path / "other" / "tokenizer.json").read_text("utf-8"))
+    tokenizer["normalizer"] = None
+    (tmp_path / "other" / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    assert identity(tmp_path / "moved", accumulation=8) == identity(tmp_path / "trunk")
+    assert identity(tmp_path / "other") != identity(tmp_path / "trunk")
+    assert identity(tmp_path / "trunk", seed=1) != identity(tmp_path / "trunk")
+
+
+def test_two_trainings_of_one_model_never_share_its_checkpoints(tmp_path):
+    tiny_bert.write(tmp_path / "trunk")
+    recipe = FinetuneRecipe(label="quality", trunk=str(tmp_path / "trunk"), max_tokens=16, num_epochs=1)
+    labels = {"quality": np.arange(8, dtype=np.float32) % 3}
+    annotations = Annotations([f"text {number}" for number in range(8)], labels, np.arange(8), 0)
+    (tmp_path / "cache").mkdir()
+    refused = []
+
+    def train_again(_):
+        with pytest.raises(ClusterError, match="is writing to this run"):
+            FinetuneLearner(recipe, annotations, tmp_path / "cache", print).best(np.arange(6), np.arange(6, 8))
+        refused.append(True)
+
+    FinetuneLearner(recipe, annotations, tmp_path / "cache", train_again).best(np.arange(6), np.arange(6, 8))
+    assert refused == [True]

@@ -3,7 +3,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from curation.training.annotations import Annotations
+from curation.training.baselines import baseline_of
 from curation.training.heads import Descent, Head, Ridge
+from curation.training.recipe import Choice
 
 
 @pytest.fixture
@@ -80,3 +83,12 @@ def test_settings_are_every_pair():
 def test_wrong_settings_are_all_named():
     assert len(Descent(learning_rate=(), l2=(-1.0,), num_epochs=0, batch_size=0).mistakes()) == 4
     assert len(Ridge(l2=()).mistakes()) == 1
+    assert len(Ridge(l2=(0.0, np.nan, 1.0)).mistakes()) == 2
+    assert len(Descent(learning_rate=(0.0, -1.0, np.nan, 1e-3)).mistakes()) == 3
+
+
+def test_length_alone_is_a_baseline_even_where_all_documents_are_equally_long():
+    annotations = Annotations(["ab", "cd", "ef"], {}, np.arange(3), num_duplicates=0)
+    name, learner = baseline_of(annotations, np.array([0.0, 1.0, 2.0], np.float32))
+    model = learner.fit(np.arange(3), Choice(learner.settings[0], 1, 0.0))
+    assert (name, learner.scores(model, np.arange(3)).tolist()) == ("length alone", [1.0, 1.0, 1.0])

@@ -30,6 +30,7 @@ def published():
         ("accuracy", 0.71355),
         ("macro_f1", 0.49598),
         ("positive_f1_at_2", 0.7751),
+        ("negative_f1_at_2", 0.8976),
         ("macro_f1_at_2", 0.8364),
         ("positive_f1_at_3", 0.6824),
         ("negative_f1_at_3", 0.971),
@@ -38,7 +39,8 @@ def published():
     ],
 )
 def test_figures_of_the_published_hold_out_are_those_of_its_card(published, name, value):
-    figures = Regression("edu", "label", threshold=3.0).figures(*published, 3.0)
+    spec = Regression("edu", "label", threshold=3.0)
+    figures = spec.figures(*published, 3.0, spec.present(*published))
     assert round(figures[name], len(str(value)) - 2) == value
 
 
@@ -56,6 +58,11 @@ def test_the_table_of_classes_is_that_of_the_card():
         "precision": 0.60,
         "recall": 0.47,
         "f1": 0.50,
+    }
+    assert {name: round(value, 2) for name, value in averages(FINEWEB_EDU)["weighted"].items()} == {
+        "precision": 0.71,
+        "recall": 0.71,
+        "f1": 0.71,
     }
 
 
@@ -123,17 +130,17 @@ def test_a_probability_is_read_at_its_own_threshold(scored):
     assert found["figures"]["kept_share_at_threshold"]["classifier"]["value"] == kept.mean()
 
 
-def test_length_alone_keeps_as_many_documents_as_a_probability(scored):
+def test_at_a_given_threshold_length_alone_keeps_as_many_documents(scored):
     labels, scores, lengths, hosts = scored
-    spec = Probability("keep", (("label", 3.0),))
+    spec = Probability("keep", (("label", 3.0),), threshold=2.5)
     kept = judge(spec, {"label": labels}, scores, lengths, hosts)["figures"]["kept_share_at_threshold"]
     assert kept["difference"]["value"] == pytest.approx(0, abs=0.02)
 
 
-def test_one_label_of_several_is_enough_to_keep():
+def test_one_label_of_several_is_enough_to_keep_and_where_one_is_missing_nothing_is_known():
     spec = Probability("keep", (("edu", 3.0), ("quality", 3.0)))
-    columns = {"edu": np.array([3.0, 0, 0, np.nan]), "quality": np.array([np.nan, 3, 0, 0])}
-    assert np.array_equal(spec.truth(columns), [1, 1, 0, np.nan], equal_nan=True)
+    columns = {"edu": np.array([3.0, 0, 0, np.nan]), "quality": np.array([np.nan, 3, 0, 5])}
+    assert np.array_equal(spec.truth(columns), [np.nan, 1, 0, np.nan], equal_nan=True)
 
 
 def test_names_of_labels_are_judged_too(scored):
@@ -158,3 +165,36 @@ def test_names_of_labels_are_judged_too(scored):
 def test_labels_that_cannot_judge_are_refused_with_the_reason(labels, hosts, why):
     with pytest.raises(ConfigError, match=why):
         judge(Regression("edu", "label"), {"label": labels}, np.arange(9.0), np.full(9, 100), hosts)
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_a_class_of_one_host_counts_in_every_resample(names):
+    labels = np.array([0.0, 3.0] * 19 + [5.0, 5.0])
+    truth = np.array([f"class {label}" for label in labels], object) if names else labels
+    spec = Labels("x", "label") if names else Regression("x", "label")
+    found = judge(spec, {"label": truth}, truth, np.arange(40) + 50, np.arange(40) // 2)
+    macro_f1 = found["figures"]["macro_f1"]["classifier"]
+    assert macro_f1 == {"value": 1.0, "low": pytest.approx(2 / 3), "high": 1.0}
+
+
+def test_intervals_of_a_judgement_draw_hosts(scored):
+    labels, scores, lengths, _ = (np.repeat(values[:60], 10) for values in scored)
+    by_host, by_page = (
+        judge(Regression("edu", "label"), {"label": labels}, scores, lengths, hosts)["figures"]["mae"]["classifier"]
+        for hosts in (np.arange(600) // 10, np.arange(600))
+    )
+    assert by_host["high"] - by_host["low"] > 2 * (by_page["high"] - by_page["low"])
+
+
+@pytest.mark.parametrize("spec", [Regression("edu", "label"), Probability("edu", (("label", 3.0),))])
+def test_where_the_best_threshold_is_taken_length_alone_has_its_own_best(scored, spec):
+    labels, scores, lengths, hosts = scored
+    found = judge(spec, {"label": labels}, scores, lengths + 100 * labels.astype(int), hosts)
+    truth = spec.truth({"label": labels})
+    alone, cut = spec.length_alone(truth, scores, found["threshold"], lengths + 100 * labels.astype(int))
+    assert cut == metrics.best_cut(labels >= 3, alone)
+
+
+@pytest.mark.parametrize("spec", [Regression("edu", "label", np.nan), Probability("edu", (("label", 3.0),), np.inf)])
+def test_a_threshold_that_is_no_number_is_a_mistake(spec):
+    assert "is no number" in spec.mistakes()[0]

@@ -73,3 +73,23 @@ def test_of_equal_texts_the_first_is_kept():
 def test_values_that_are_not_what_their_column_holds_are_refused(tmp_path, rows, columns, words):
     with pytest.raises(ConfigError, match=words):
         read(write(tmp_path / "d.jsonl", *rows), columns, complete=True)
+
+
+def test_a_text_without_a_word_is_left_out_of_what_is_learnt_from_and_counted(tmp_path):
+    documents = read(write(tmp_path / "d.jsonl", row("a", edu=1), row(" \n", edu=1)), [Column("edu")], complete=True)
+    assert (list(documents.texts), documents.num_blank, documents.num_incomplete) == (["a"], 1, 0)
+
+
+def test_documents_without_a_host_are_counted(tmp_path):
+    urls = ["https://a.example/", None, "no url", "b.example/page"]
+    rows = [row(str(number), url=url) for number, url in enumerate(urls)]
+    assert read(write(tmp_path / "d.jsonl", *rows), []).num_without_host == 2
+
+
+def test_documents_are_others_when_a_label_or_an_address_is(tmp_path):
+    def fingerprint(**more):
+        path = write(tmp_path / "d.jsonl", row("a", **({"edu": 1} | more)), row("b", edu=None))
+        return read(path, [Column("edu")]).fingerprint()
+
+    assert len({fingerprint(), fingerprint(edu=2), fingerprint(url="https://b.example/")}) == 3
+    assert fingerprint() == fingerprint()

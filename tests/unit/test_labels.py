@@ -1,24 +1,28 @@
 """Replies → labels, and how far annotators agree."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from curation.annotation.agreement import agreement
 from curation.annotation.endpoint import AnnotatorSpec, Reply
-from curation.annotation.labels import labels
+from curation.annotation.labels import counts, labels
 from curation.annotation.plan import AnnotationSpec, Column, Plan
 from curation.annotation.replies import Replies, StoredReply
 from curation.annotation.rubric import RubricSpec
 from curation.annotation.sample import Document, Sample
 from curation.data.inputs import InputSpec
 
+HALVES = replace(RubricSpec("fineweb-edu").load(), answers=("0", "0.5", "1"))
 
-def planned(num_documents=1, rounds=1, annotators=("judge",), **settings):
+
+def planned(num_documents=1, rounds=1, annotators=("judge",), rubric="fineweb-edu", **settings):
     """A plan of documents that were drawn from nowhere."""
     specs = tuple(AnnotatorSpec(name, f"{name}/model", "http://localhost/v1", input_price=1.0) for name in annotators)
     spec = AnnotationSpec("run", InputSpec(("in",)), (RubricSpec("fineweb-edu"),), specs, rounds=rounds, **settings)
-    rubric = spec.rubric[0].load()
+    rubric = HALVES if rubric == "halves" else spec.rubric[0].load()
     columns = tuple(Column(label, rubric, each) for label, each in zip(spec.labels(), specs, strict=True))
     documents = tuple(Document(f"d{number}", "", f"Text {number}.", "", "all") for number in range(num_documents))
     return Plan(spec, columns, Sample(documents, {"all": num_documents}, ()), "", ())
@@ -81,7 +85,22 @@ def test_what_could_not_be_read_is_kept_raw_with_its_reason(tmp_path):
 
 def test_a_reply_that_was_cut_says_so(tmp_path):
     (found,) = labelled(tmp_path, planned(), [[["It has many merits, such as"]]], finish="length")
-    assert found.failures[0]["reason"] == "the reply was cut at max_tokens = 512"
+    assert found.failures[0]["reason"] == "the reply was cut at max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("finish", "label"), [("length", np.nan), ("content_filter", np.nan), ("tool_calls", np.nan), ("", 3), ("stop", 3)]
+)
+def test_only_a_reply_that_came_to_a_natural_end_is_read(tmp_path, finish, label):
+    """What was cut may have been a quotation, or the first of several scores."""
+    (found,) = labelled(tmp_path, planned(), [[[3]]], finish=finish)
+    assert found.values.tolist() == pytest.approx([label], nan_ok=True)
+
+
+def test_means_are_counted_with_the_answer_that_they_are_nearest_to(tmp_path):
+    plan = planned(4, rounds=2, rubric="halves")
+    (found,) = labelled(tmp_path, plan, [[[0, 0], [0.5, 0.5], [0.5, 1], [1, 1]]])
+    assert dict(counts(found)) == {"0": 1, "0.5": 2, "1": 1}
 
 
 def test_tokens_and_cost_are_those_of_all_replies(tmp_path):
@@ -97,6 +116,12 @@ def test_agreement_is_kappa_mae_and_confusion_over_what_both_have_labelled(tmp_p
     assert (pair["first"], pair["second"], pair["num_documents"], pair["mae"]) == ("a", "b", 5, 0.4)
     assert pair["quadratic_weighted_kappa"] == pytest.approx(kappa, abs=1e-4)
     assert pair["confusion"][1] == [0, 0, 1, 0, 0, 0]
+
+
+def test_agreement_of_halves_is_over_halves(tmp_path):
+    columns = [[[0], [0.5], [1]], [[0.5], [0.5], [1]]]
+    (pair,) = agreement(labelled(tmp_path, planned(3, annotators=("a", "b"), rubric="halves"), columns))
+    assert (pair["values"], pair["confusion"]) == ((0, 0.5, 1), [[0, 1, 0], [0, 1, 0], [0, 0, 1]])
 
 
 @pytest.mark.parametrize("scores", [[None, None], [3, 3]])

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -59,8 +61,19 @@ def test_a_dense_layer_of_another_shape_is_refused(tmp_path):
         load_linear_head(tmp_path, "mean", 4, "cpu")
 
 
-def test_macro_f1_reads_scores_as_the_nearest_class_among_the_labels():
-    assert macro_f1_of_classes(np.array([1.0, 2.0, 3.0]), np.array([-4.0, 2.4, 9.0])) == 1.0
+def test_macro_f1_reads_scores_as_the_nearest_class_of_the_scale():
+    labels, scores = np.array([1.0, 2.0, 3.0]), np.array([-4.0, 2.4, 9.0])
+    assert macro_f1_of_classes(labels, scores, (1.0, 3.0)) == 1.0
+    assert macro_f1_of_classes(labels, scores, (0.0, 5.0)) == pytest.approx(
+        1 / 5
+    )  # 0, 1, 2, 3 and 5, one of them right
+
+
+def test_the_learning_rate_of_a_pooler_ends_near_zero(toy):
+    features, labels = toy
+    heads = list(Pooler(num_epochs=20, batch_size=50).heads(features, labels, {"learning_rate": 0.01}))
+    steps = [np.abs(after.dense_weight - before.dense_weight).mean() for before, after in itertools.pairwise(heads)]
+    assert steps[-1] < steps[0] / 5
 
 
 def test_wrong_settings_are_all_named():

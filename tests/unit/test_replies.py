@@ -1,6 +1,7 @@
 """The file of replies: what is in it is paid, and stays."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from curation.annotation.endpoint import AnnotatorSpec, Reply
 from curation.annotation.replies import Question, Replies, StoredReply
 from curation.annotation.rubric import RubricSpec
 from curation.core.errors import ShardError
+
+FORMAT_1 = Path(__file__).parents[1] / "golden" / "replies_format_1.jsonl"
 
 ANNOTATOR = AnnotatorSpec("judge", "some/model", "http://localhost:8000/v1")
 RUBRIC = RubricSpec("fineweb-edu").load()
@@ -28,15 +31,46 @@ def test_replies_are_found_again_by_another_process(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 30, 200])
-def test_a_line_that_a_kill_cut_off_is_no_reply_and_is_written_over(tmp_path, cut):
-    path, other = tmp_path / "replies.jsonl", tmp_path / "other.jsonl"
+def test_a_line_that_a_kill_cut_off_is_no_reply_and_spoils_none_that_follows(tmp_path, cut):
+    path = tmp_path / "replies.jsonl"
     Replies(path).append([stored("one"), stored("two", "A long reply. " * 20)])
     path.write_bytes(path.read_bytes()[:-cut])
     again = Replies(path)
     assert len(again) == 1
     again.append([stored("two")])
-    Replies(other).append([stored("one"), stored("two")])
-    assert path.read_bytes() == other.read_bytes()
+    keys = [replace(QUESTION, text=text).key for text in ("one", "two")]
+    for replies in (again, Replies(path)):
+        assert list(replies.get(keys)) == [stored("one"), stored("two")]
+
+
+def test_what_another_run_has_written_meanwhile_stays(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    slept, awake = Replies(path), Replies(path)
+    awake.append([stored("one"), stored("two")])
+    with pytest.raises(ShardError, match="another run writes here"):
+        slept.append([stored("three")])
+    texts = ("one", "two", "three")
+    found = Replies(path).get([replace(QUESTION, text=text).key for text in texts])
+    assert list(found) == [stored(text) for text in texts]
+
+
+def test_replies_of_format_1_are_read():
+    """The first version wrote this file, and nobody writes it again; the last line is of before lines said a format."""
+    first, second = Replies(FORMAT_1).get([stored("one").key, stored("two").key])
+    assert first == stored("one", "Ä.\nEducational score: 3")
+    assert second == StoredReply(stored("two").key, "Educational score: 1")
+
+
+def test_what_a_line_says_of_tokens_and_of_its_end_need_not_make_sense():
+    line = b'{"key": "ab", "text": "T", "finish": ["x"], "prompt_tokens": "9", "completion_tokens": NaN}'
+    assert StoredReply.parse(line) == StoredReply("ab", "T", "['x']", None, None)
+
+
+def test_replies_of_a_newer_format_are_refused(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    path.write_bytes(stored("one").line.replace(b'"format":1', b'"format":2'))
+    with pytest.raises(ShardError, match=r"replies.jsonl: is of format 2; this version of the package knows 1"):
+        Replies(path)
 
 
 def test_reading_changes_nothing(tmp_path):

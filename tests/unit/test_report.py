@@ -1,6 +1,7 @@
 """The page of an evaluation: complete, inert, and the same for the same figures."""
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from curation.data.labelled import Documents
 from curation.evaluation import report
 from curation.evaluation.comparison import Compared, compare
-from curation.evaluation.judging import judge
+from curation.evaluation.judging import WHOSE, judge
 from curation.evaluation.labels import Labels
 from curation.evaluation.probability import Probability
 from curation.evaluation.regression import Regression
@@ -68,12 +69,19 @@ def figures(documents):
         (Probability("keep", (("label", 3.0),), 0.4), scores["keep"]),
         (Labels("topic", "topic"), names[::-1]),
     )
-    comparison = compare(Compared.of(scores, documents.num_bytes), (0.25,))
+    comparison = {"tokens": "estimated as bytes / 4.6"} | compare(Compared.of(scores, documents.num_bytes), (0.25,))
     for pair in comparison["disagreements"]:
         for example in (*pair["first_prefers"], *pair["second_prefers"]):
             example |= {"id": documents.ids[example["place"]], "labels": {"edu": 3.0, "<b>topic": "<i>law"}}
     return {
-        "data": {"name": "<s>data", "fingerprint": "0" * 64, "num_documents": 60, "num_hosts": 20, "num_duplicates": 0},
+        "data": {
+            "name": "<s>data",
+            "fingerprint": "0" * 64,
+            "num_documents": 60,
+            "num_hosts": 20,
+            "num_without_host": 3,
+            "num_duplicates": 0,
+        },
         "classifiers": {"<u>edu": "1" * 64},
         "judged": [judge(spec, columns, each, lengths, documents.hosts, num_resamples=20) for spec, each in specs],
         "comparison": comparison,
@@ -149,3 +157,34 @@ def test_every_figure_of_the_page_is_in_the_metrics(html, figures):
     for judged in figures["judged"]:
         for figure in judged["figures"].values():
             assert f"{figure['classifier']['value']:.3f}" in html
+
+
+def cells(html):
+    """The rows of all tables, as the plain text of their cells."""
+    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    return [
+        [unescape(re.sub(r"<[^>]*>", " ", cell)).split() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for row in rows
+    ]
+
+
+def test_each_column_says_whose_figures_stand_in_it(html, figures):
+    rows = cells(html)
+    heads = [
+        place for place, row in enumerate(rows) if row[-3:] == [["classifier"], ["length", "alone"], ["difference"]]
+    ]
+    assert len(heads) == 3
+    for judged, head in zip(figures["judged"], heads, strict=True):
+        name, *columns = rows[head + 1]
+        figure = next(each for key, each in judged["figures"].items() if report._NAMES.get(key, "").split() == name)
+        signs = ("", "", "+")
+        values = [f"{figure[whose]['value']:{sign}.3f}" for whose, sign in zip(WHOSE, signs, strict=True)]
+        assert [column[0] for column in columns] == values
+
+
+def test_a_yes_or_no_of_the_classifier_stands_above_that_of_length_alone(html, figures):
+    rows = cells(html)
+    place = next(place for place, row in enumerate(rows) if row[0][:4] == ["class", "2", "or", "higher,"])
+    figure = figures["judged"][0]["figures"]["macro_f1_at_2"]
+    assert rows[place + 1][0] == ["length", "alone"]
+    assert [rows[place + below][1][0] for below in (0, 1)] == [f"{figure[whose]['value']:.3f}" for whose in WHOSE[:2]]

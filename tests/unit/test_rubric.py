@@ -25,7 +25,9 @@ DOMAIN = RubricSpec("domain", (("domain", "renewable energy"),)).load()
         "__Educational score:__ `3`",
         "## Educational score: 3",
         "- Educational score: 3",
-        "> Educational score: 3.",
+        "Educational score: 3.",
+        "Educational score: 3\u00a0",
+        "Educational score: \uff13",
         "educational SCORE: 3",
         "Education score: 3",
         "Educational  score : 3",
@@ -37,6 +39,11 @@ DOMAIN = RubricSpec("domain", (("domain", "renewable energy"),)).load()
 @pytest.mark.parametrize("after", ["", "\n", "\n\n  \n", "\n```\n", "\n---"])
 def test_the_last_line_of_a_reply_is_its_answer(line, before, after):
     assert EDU.parse(before + line + after).value == 3
+
+
+@pytest.mark.parametrize("token", ["<|im_end|>", " <|eot_id|>\n", "</s>"])
+def test_control_tokens_at_the_end_of_a_reply_are_not_part_of_it(token):
+    assert EDU.parse(f"Educational score: 3{token}").value == 3
 
 
 @pytest.mark.parametrize(
@@ -60,7 +67,8 @@ def test_the_last_line_of_a_reply_is_its_answer(line, before, after):
         ("Educational score: 3 or 4", "'3 or 4' is not one of 0 to 5"),
         ("Educational score: 3 points", "'3 points' is not one of 0 to 5"),
         ("Educational score: three", "'three' is not one of 0 to 5"),
-        ("Educational score: <points>", "'<points' is not one of 0 to 5"),
+        ("Educational score: <points>", "'<points>' is not one of 0 to 5"),
+        ("> Educational score: 5", "the reply does not end with a line 'Educational score'"),
         ("Educational score: \u00b2", "'\u00b2' is not one of 0 to 5"),
         ("Educational score: 3" + "0" * 99, f"'3{'0' * 39}' is not one of 0 to 5"),
     ],
@@ -160,12 +168,24 @@ def test_a_rubric_of_ones_own_is_a_file(tmp_path):
     assert (rubric.parse("Ha.\nHumour: much").value, rubric.values) == (2, (0, 1, 2))
 
 
+def test_answers_that_are_numbers_are_their_own_values(tmp_path):
+    path = tmp_path / "humour.toml"
+    path.write_text(RUBRIC.replace('["none", "some", "much"]', '["0", "0.5", "1"]'))
+    rubric = RubricSpec(str(path)).load()
+    assert rubric.values == (0, 0.5, 1)
+    assert [rubric.parse(f"Humour: {said}").value for said in ("0.5", "0.50/1", "1.0", "2")] == [0.5, 0.5, 1, None]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "mistake"),
     [
         ("{document}", "", "holds {document} 0 times"),
         ("<{mark}> and </{mark}>", "lines", "does not hold {mark}"),
         ('["none", "some", "much"]', '["none", "None"]', "are not two or more different ones"),
+        ('["none", "some", "much"]', '["0", "1", "much"]', "are neither all numbers nor all words"),
+        ('["none", "some", "much"]', '["1", "1.0"]', "are not two or more different ones"),
+        ('["none", "some", "much"]', '["not_at_all", "much"]', "'not_at_all' could not be read from a reply"),
+        ('["Humour"]', '["*Humour"]', "'*Humour' with the answer 'none' could not be read from a reply"),
         ('["Humour"]', "[]", "line: is empty"),
     ],
 )

@@ -1,5 +1,6 @@
 """Which documents a sample holds, and that nothing but ids, texts and the seed decides it."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -96,6 +97,13 @@ def test_languages_are_taken_in_proportion_and_others_left_out(tmp_path):
     found = drawn(tmp_path, SampleSpec(num_documents=30, languages=(("zh", 2.0), ("en", 1.0))), files)
     assert Counter(document.lang for document in found.documents) == {"zh": 20, "en": 10}
     assert found.notes == ("50 documents are of languages that are not asked for.",)
+
+
+def test_a_larger_sample_of_several_languages_holds_the_smaller(tmp_path):
+    files = {name: rows(20, name) for name in ("de", "en", "zh")}
+    shares = (("de", 1.0), ("en", 6.0), ("zh", 6.0))
+    samples = [set(ids(drawn(tmp_path, SampleSpec(n, languages=shares), files))) for n in range(3, 16)]
+    assert [n for n, (few, many) in enumerate(itertools.pairwise(samples), 3) if not few < many] == []
 
 
 def test_proportions_are_kept_when_a_language_is_short(tmp_path):

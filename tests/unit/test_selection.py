@@ -4,7 +4,7 @@ import pytest
 from curation.training.encoder import HeadLearner
 from curation.training.heads import Ridge
 from curation.training.recipe import Choice
-from curation.training.selection import Folding, choose, fitted, judge
+from curation.training.selection import Folding, choose, fitted, judge, packaged
 
 
 @pytest.fixture
@@ -69,3 +69,12 @@ def test_without_folds_the_held_out_documents_judge(noisy):
     judged = judge(HeadLearner(Ridge(l2=(1.0,)), features, labels), held)
     assert judged.places.tolist() == held.held_out(labels, np.arange(120))[1].tolist()
     assert len(judged.scores) == len(judged.places)
+
+
+def test_the_model_that_judged_alone_is_the_one_that_is_packaged(noisy):
+    features, labels = noisy
+    learner = HeadLearner(Ridge(l2=(1.0,)), features, labels)
+    alone, folded = (Folding(np.arange(120) // 2, num_folds, seed=0, hold_out=0.1) for num_folds in (0, 4))
+    judged = judge(learner, alone)
+    assert packaged(learner, alone, judged) == (judged.model, judged.choices[0])
+    assert judge(learner, folded).model is None

@@ -345,3 +345,20 @@ def test_free_space_is_that_of_the_disk_that_the_path_will_lie_on(tmp_path):
     assert free is not None
     assert free > 0
     assert storage.free_bytes("memory://run") is None
+
+
+def test_a_folder_gets_its_name_whole(tmp_path):
+    (tmp_path / "scratch" / "deep").mkdir(parents=True)
+    (tmp_path / "scratch" / "deep" / "file").write_bytes(b"all of it")
+    storage.rename_folder(tmp_path / "scratch", tmp_path / "done")
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]
+    assert (tmp_path / "done" / "deep" / "file").read_bytes() == b"all of it"
+
+
+def test_a_folder_is_not_renamed_onto_another(tmp_path):
+    for name in ("scratch", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name, encoding="utf-8")
+    with pytest.raises(ShardError):
+        storage.rename_folder(tmp_path / "scratch", tmp_path / "there")
+    assert (tmp_path / "there" / "file").read_text(encoding="utf-8") == "there"

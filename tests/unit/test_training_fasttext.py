@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from curation.classifiers.fasttext import normalise
 from curation.training.annotations import Annotations
-from curation.training.fasttext import FastTextRecipe
+from curation.training.fasttext import FastTextRecipe, as_read
 from curation.training.recipe import Choice
 
 CHOICE = Choice({"learning_rate": 0.5, "num_epochs": 30}, 1, 0.0)
@@ -66,7 +69,8 @@ def test_autotune_searches_by_itself_and_says_what_it_found(annotations, tmp_pat
     recipe = FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1)
     learner = recipe.learners(annotations, tmp_path, print)["fasttext"]
     model, choice = learner.best(np.arange(30), np.arange(30, 40))
-    assert set(choice.setting) == {"learning_rate", "num_epochs", "dim", "ngrams"}
+    searched = {"learning_rate", "num_epochs", "dim", "ngrams", "num_buckets", "shortest", "longest"}
+    assert set(choice.setting) == searched
     assert choice.merit == learner.merit(learner.targets[30:], learner.scores(model, np.arange(30, 40)))
 
 
@@ -79,3 +83,53 @@ def test_a_model_is_whole_unless_it_is_to_be_quantised(annotations, tmp_path):
 def test_autotune_and_settings_to_choose_from_exclude_each_other():
     recipe = FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1, num_epochs=(5, 10))
     assert len(recipe.mistakes()) == 1
+
+
+def test_words_that_fasttext_takes_for_labels_or_for_an_end_teach_nothing(annotations, tmp_path):
+    honest = annotations.texts
+    hostile = [
+        f"__label__spam {text}\t__label__rest </s>{' __label__keep' if i % 3 else ''} and more"
+        for i, text in enumerate(honest)
+    ]
+    models = []
+    for texts in (honest, hostile):
+        said = []
+        recipe = FastTextRecipe(keep=(("quality", 3.0),), dim=4, num_buckets=1000)
+        learner = recipe.learners(replace(annotations, texts=texts), tmp_path, said.append)["fasttext"]
+        models.append(learner.fit(np.arange(40), CHOICE))
+    assert sorted(models[1].labels) == ["__label__keep", "__label__rest"]
+    assert models[1].words == models[0].words
+    assert said == ["40 documents hold __label__… or </s>: learnt without that, which is how fastText scores them."]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the river __label__keep carries sand",
+        "the river </s> buy cheap shoes",
+        "the\0__label__other river\x0bcarries\x0csand",
+        "sand x__label__keep a</s> river </s>",
+        "</s>",
+        "",
+    ],
+)
+def test_what_is_learnt_of_a_line_is_what_is_scored_of_it(learner, text):
+    model = learner.fit(np.arange(40), CHOICE)
+    assert model.predict(as_read(normalise(text)), k=-1)[1].tolist() == model.predict(normalise(text), k=-1)[1].tolist()
+
+
+def test_settings_that_a_search_replaces_are_refused():
+    recipe = FastTextRecipe(
+        keep=(("quality", 3.0),), autotune_s=1, dim=50, num_buckets=10, char_ngrams=(2, 3), learning_rate=(0.3,)
+    )
+    assert [mistake.split(":")[0] for mistake in recipe.mistakes()] == [
+        "recipe.learning_rate",
+        "recipe.dim",
+        "recipe.num_buckets",
+        "recipe.char_ngrams",
+    ]
+
+
+def test_the_card_says_that_searches_and_threads_give_other_models():
+    assert "search of its own" in FastTextRecipe(keep=(("quality", 3.0),), autotune_s=1).metric_notes
+    assert "never give the same model" in FastTextRecipe(keep=(("quality", 3.0),), num_threads=4).metric_notes
