@@ -18,7 +18,7 @@ def files(plan: MixPlan) -> Iterator[tuple[str, str]]:
     say, which reads them after its own tokenizer.
     """
     for place, phase in enumerate(plan.spec.phase):
-        drawn = np.flatnonzero(plan.tokens[:, place])
+        drawn = np.flatnonzero(plan.tokens[:, place]).tolist()
         weights = [round(float(plan.weights[row, place]), _DIGITS) for row in drawn]
         names = [plan.sources[row].name for row in drawn]
         paths = [plan.sources[row].path or plan.sources[row].name for row in drawn]

@@ -13,6 +13,7 @@ from curation.mixing.spec import MixSpec, words
 from curation.mixing.supply import sources
 
 FORMAT = 1
+_ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class MixPlan:
     @property
     def epochs(self) -> NDArray[np.float64]:
         """How often each source is drawn in each phase."""
-        return self.tokens / np.asarray([[max(1, each.num_tokens)] for each in self.sources])
+        return np.asarray(self.tokens / np.asarray([[max(1, each.num_tokens)] for each in self.sources]))
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -112,21 +113,18 @@ def one_more_epoch(spec: MixSpec, found: Sequence[Source]) -> list[float]:
 
 
 def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Epochs as whole tokens: never above a source's limit, and per phase what is wanted, as far as the rest allows."""
-    supply = np.asarray([each.num_tokens for each in found], np.float64)[:, None]
-    exact = supply * epochs
-    tokens = np.floor(exact).astype(np.int64)
-    most = np.floor(np.where(np.isinf(limits(spec, found)), np.inf, limits(spec, found)) * supply[:, 0])
+    """Epochs as whole tokens: never above a source's limit; what rounding leaves over goes to the largest draws."""
+    supply = np.asarray([each.num_tokens for each in found], np.float64)
+    exact = supply[:, None] * epochs
+    tokens = np.rint(exact).astype(np.int64)
+    most = np.floor(limits(spec, found) * supply + _ROUNDING)
     for place, phase in enumerate(spec.phase):
-        over = np.maximum(tokens.sum(axis=1) - most, 0).astype(np.int64)
-        tokens[:, place] -= np.minimum(over, tokens[:, place])
+        over = np.maximum(tokens.sum(axis=1) - most, 0)
+        tokens[:, place] -= np.minimum(over, tokens[:, place]).astype(np.int64)
         left = round(phase.tokens) - int(tokens[:, place].sum())
         for row in np.argsort(-exact[:, place], kind="stable"):
-            if left <= 0:
-                break
             room = most[row] - tokens[row].sum()
-            if exact[row, place] > 0 and room > 0:
-                more = int(min(left, room))
-                tokens[row, place] += more
-                left -= more
+            change = int(np.clip(left, -tokens[row, place], max(0.0, room))) if exact[row, place] > 0 else 0
+            tokens[row, place] += change
+            left -= change
     return tokens

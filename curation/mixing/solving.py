@@ -7,7 +7,7 @@ its tokens; Σ of e[i, p] over the phases is at most the limit of the source; sh
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from curation.core.errors import ConfigError, CurationError
 from curation.mixing.spec import MixSpec, Upsampling, matches, words
 
 _TOLERANCE = 1e-7
-_UNBOUNDED = 3  # as linprog says it
 _NUM_BUCKETS = 20
 
 
@@ -33,13 +32,12 @@ class Source:
 def solve(spec: MixSpec, sources: Sequence[Source]) -> NDArray[np.float64]:
     """The epochs [sources, phases]. Raises ConfigError that says which bounds are in the way, and what could be had."""
     bounds = _bounds(spec, sources)
-    if in_the_way := bounds.in_the_way():
+    most, in_the_way = bounds.most()
+    if most < 1 - _TOLERANCE:
         wanted = sum(each.tokens for each in spec.phase)
-        most = bounds.most()
-        nearest = f"With these bounds {wanted * most:,.0f} tokens can be had, {most:.1%} of what is wanted."
         raise ConfigError(
             *(f"In the way of {wanted:,.0f} tokens: {about}." for about in in_the_way),
-            nearest if most else "With these bounds no tokens can be had at all.",
+            f"With these bounds {wanted * most:,.0f} tokens can be had, {most:.1%} of what is wanted.",
         )
     proportions = np.asarray([_proportion(each, spec.upsampling) for each in sources])
     supply = np.asarray([each.num_tokens for each in sources]) / sum(each.tokens for each in spec.phase)
@@ -48,7 +46,7 @@ def solve(spec: MixSpec, sources: Sequence[Source]) -> NDArray[np.float64]:
 
 def most_tokens(spec: MixSpec, sources: Sequence[Source]) -> float:
     """The tokens that all phases could have within the bounds, in their proportions; infinite where nothing bounds."""
-    return _bounds(spec, sources).most(beyond=True) * sum(each.tokens for each in spec.phase)
+    return _bounds(spec, sources).most(beyond=True)[0] * sum(each.tokens for each in spec.phase)
 
 
 def limits(spec: MixSpec, sources: Sequence[Source]) -> NDArray[np.float64]:
@@ -75,52 +73,20 @@ class _Bounds:
     about: Sequence[str]
     upper: NDArray[np.float64]
 
-    def in_the_way(self) -> list[str]:
-        """The bounds that would have to give so that the target is met, if they have to: the least of them in sum."""
-        num = len(self.low)
-        nothing, one = np.zeros((num, num)), -np.eye(num)
-        is_target = self.scales & (self.low == self.high) & (self.low > 0)
-        able = np.tile(np.where(is_target, 0.0, np.inf), 2)  # the tokens of a phase are what is wanted
-        found = self._linear(
-            np.hstack([one, nothing]), np.hstack([nothing, one]), (self.low, self.high), np.ones(2 * num), able
-        )
-        if found.x is None:
-            return [
-                f"what can be drawn at all does not make {self.about[place]}" for place in np.flatnonzero(is_target)
-            ]
-        gives = found.x[len(self.upper) :].reshape(2, num).sum(axis=0) > _TOLERANCE
-        return [self.about[place] for place in np.flatnonzero(gives)]
-
-    def most(self, *, beyond: bool = False) -> float:
-        """The largest factor, up to 1 or `beyond` it, by which what is wanted can be multiplied within the bounds."""
-        fixed = tuple(np.where(self.scales, 0.0, bound) for bound in (self.low, self.high))
+    def most(self, *, beyond: bool = False) -> tuple[float, list[str]]:
+        """The largest factor, up to 1 or `beyond` it, by which what is wanted can be had; and what keeps it from more."""
+        num = len(self.upper)
+        fixed_low, fixed_high = (np.where(self.scales, 0.0, bound) for bound in (self.low, self.high))
         above, below = (np.where(self.scales, bound, 0.0)[:, None] for bound in (-self.high, self.low))
-        found = self._linear(above, below, fixed, np.array([-1.0]), np.array([np.inf if beyond else 1.0]))
-        if found.status == _UNBOUNDED:
-            return np.inf
-        return 0.0 if found.x is None else float(found.x[-1])
-
-    def _linear(
-        self,
-        above: NDArray[np.float64],
-        below: NDArray[np.float64],
-        bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
-        cost: NDArray[np.float64],
-        able: NDArray[np.float64],
-    ) -> Any:
-        """The programme with further variables from 0 to `able`, which alone cost something.
-
-        They enter weight @ epochs ≤ high through `above`, and low ≤ weight @ epochs, turned round, through `below`.
-        """
-        from scipy.optimize import linprog
-
-        low, high = bounds
         rows = np.vstack([np.hstack([self.weight, above]), np.hstack([-self.weight, below])])
-        right = np.concatenate([high, -low])
-        is_bound = np.isfinite(right)
-        upper = np.concatenate([self.upper, able])
-        costs = np.concatenate([np.zeros(len(self.upper)), cost])
-        return linprog(costs, rows[is_bound], right[is_bound], bounds=np.stack([np.zeros(len(upper)), upper], axis=1))
+        right = np.concatenate([fixed_high, -fixed_low])
+        upper = np.append(self.upper, np.inf if beyond else 1.0)
+        found = _least(rows, np.full(len(right), -np.inf), right, upper, np.append(np.zeros(num), -1.0))
+        if found.x is None:
+            return (np.inf if found.is_unbounded else 0.0), []
+        holds = np.abs(found.prices).reshape(2, -1).max(axis=0) > _TOLERANCE
+        is_target = self.scales & (self.low == self.high) & (self.low > 0)
+        return float(found.x[-1]), [self.about[int(place)] for place in np.flatnonzero(holds & ~is_target)]
 
 
 def _bounds(spec: MixSpec, sources: Sequence[Source]) -> _Bounds:
@@ -161,28 +127,57 @@ def _proportion(source: Source, upsampling: Upsampling | None) -> float:
 
 
 def _nearest(bounds: _Bounds, supply: NDArray[np.float64], proportions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The epochs within the bounds that are nearest to the proportions, by HiGHS's solver for quadratic programmes."""
+    """The epochs within the bounds that are nearest to the proportions."""
+    size = np.sqrt(supply / np.where(proportions > 0, proportions, 1.0))
+    unit = np.repeat(1.0 / np.where(size > 0, size, 1.0), len(bounds.upper) // len(supply))
+    found = _least(bounds.weight * unit, bounds.low, bounds.high, bounds.upper, squared=True)  # in units of equal cost
+    if found.x is None:
+        raise CurationError("HiGHS finds no mix within bounds that can be met.")
+    return np.clip(found.x, 0.0, None) * unit
+
+
+class _Found(NamedTuple):
+    """Where the least is, None where there is none; and what it would be less by, if each row gave by one."""
+
+    x: NDArray[np.float64] | None
+    prices: NDArray[np.float64]
+    is_unbounded: bool
+
+
+def _least(
+    weight: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    upper: NDArray[np.float64],
+    cost: NDArray[np.float64] | None = None,
+    *,
+    squared: bool = False,
+) -> _Found:
+    """The x from 0 to `upper` with low ≤ weight @ x ≤ high that makes cost @ x least, or if `squared` x @ x.
+
+    By HiGHS itself, for both kinds: SciPy brings a copy of its own, and two of them in one process can wait for ever.
+    """
     import highspy
 
-    num = len(bounds.upper)
-    per_phase = num // len(supply)
+    num_rows, num = weight.shape
     model = highspy.HighsModel()
-    model.lp_.num_col_, model.lp_.num_row_ = num, len(bounds.low)
-    model.lp_.col_cost_ = np.zeros(num)
-    model.lp_.col_lower_, model.lp_.col_upper_ = np.zeros(num), bounds.upper
-    model.lp_.row_lower_, model.lp_.row_upper_ = bounds.low, bounds.high
-    rows, columns = np.nonzero(bounds.weight)
+    model.lp_.num_col_, model.lp_.num_row_ = num, num_rows
+    model.lp_.col_cost_ = np.zeros(num) if cost is None else cost
+    model.lp_.col_lower_, model.lp_.col_upper_ = np.zeros(num), upper
+    model.lp_.row_lower_, model.lp_.row_upper_ = low, high
+    rows, columns = np.nonzero(weight)
     model.lp_.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.lp_.a_matrix_.start_ = np.searchsorted(rows, np.arange(len(bounds.low) + 1))
-    model.lp_.a_matrix_.index_, model.lp_.a_matrix_.value_ = columns, bounds.weight[rows, columns]
-    cost = np.repeat(np.where(proportions > 0, supply / np.where(proportions > 0, proportions, 1.0), 0.0), per_phase)
-    model.hessian_.dim_ = num
-    model.hessian_.start_, model.hessian_.index_ = np.arange(num + 1), np.arange(num)
-    model.hessian_.value_ = 2.0 * cost
-    solver = highspy.Highs()
+    model.lp_.a_matrix_.start_ = np.searchsorted(rows, np.arange(num_rows + 1))
+    model.lp_.a_matrix_.index_, model.lp_.a_matrix_.value_ = columns, weight[rows, columns]
+    if squared:
+        model.hessian_.dim_ = num
+        model.hessian_.start_, model.hessian_.index_ = np.arange(num + 1), np.arange(num)
+        model.hessian_.value_ = np.full(num, 2.0)
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.silent()
     solver.passModel(model)
     solver.run()
-    if (status := solver.getModelStatus()) != highspy.HighsModelStatus.kOptimal:
-        raise CurationError(f"HiGHS found no mix within bounds that can be met: {solver.modelStatusToString(status)}.")
-    return np.clip(solver.getSolution().col_value, 0.0, None)
+    status, words = solver.getModelStatus(), highspy.HighsModelStatus
+    solution = solver.getSolution()
+    x = np.asarray(solution.col_value) if status == words.kOptimal else None
+    return _Found(x, np.asarray(solution.row_dual), status in {words.kUnbounded, words.kUnboundedOrInfeasible})

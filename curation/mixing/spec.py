@@ -98,7 +98,7 @@ class MixSpec:
     def _supply_mistakes(self) -> Iterator[str]:
         if not self.run and not self.source:
             yield "source: there is no supply; write a [[run]] or a [[source]] table."
-        names = [each.name for each in (*self.run, *self.source)]
+        names = [*(each.name for each in self.run), *(each.name for each in self.source)]
         yield from (f"{name}: two supplies have this name." for name in dict.fromkeys(names) if names.count(name) > 1)
         yield from (
             f"source.{each.name}: tokens is {each.tokens:g}; write a number above 0."

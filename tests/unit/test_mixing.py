@@ -115,7 +115,7 @@ def test_a_plan_never_draws_more_than_supply_times_limit(supplies, wanted, most,
     assert found.tokens.sum() <= total + num_phases
 
 
-def test_every_trainer_gets_the_weights_of_a_phase(tmp_path):
+def test_every_trainer_gets_the_weights_of_a_phase():
     spec = mix(CountedSupply("books", 100, path="data/books"), source("code", 300), tokens=40)
     texts = dict(exports.files(plan(spec)))
     assert texts["megatron-1.txt"] == "0.250000000 data/books 0.750000000 code\n"
@@ -141,7 +141,7 @@ def test_settings_that_mean_nothing_are_refused(spec, words):
         plan(spec)
 
 
-def test_a_plan_is_a_value_of_json(tmp_path):
+def test_a_plan_is_a_value_of_json():
     found = plan(mix(source("a", 100, tier="high"), tokens=50))
     assert isinstance(found, MixPlan)
     about = found.to_json()
