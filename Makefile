@@ -63,7 +63,7 @@ bench: $(VENV)/.bench,$(EXTRA)
 	$(BIN)/python benchmarks/scheduler.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/thresholds.py
-	$(BIN)/python benchmarks/retier.py
+	$(BIN)/python benchmarks/tierings.py
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from curation.data.inputs import InputSpec
-from curation.execution import lock, run
+from curation.execution import forming, lock, run
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.plan import make_plan
 from curation.execution.spec import RunSpec
@@ -46,7 +46,7 @@ PHASES: dict[str, tuple[Any, str]] = {
     "score": (run._Run, "_score"),  # noqa: SLF001 - what the report of a run does not tell
     "read records": (run, "read_records"),
     "audit": (run, "audit"),
-    "calibrate": (run, "calibrate"),
+    "calibrate": (forming, "calibrate"),
     "tier": (run._Run, "_tier"),  # noqa: SLF001
     "report": (Summary, "write"),
 }

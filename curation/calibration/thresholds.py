@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +13,8 @@ from curation.calibration.histogram import PERCENTS, Histogram, Refinement, bins
 from curation.core.errors import ConfigError
 from curation.core.fingerprint import canonical_json, fingerprint
 
-FORMAT = 1
-"""The newest thresholds file that this version reads, and the one it writes."""
+FORMAT, FORMAT_OF_GROUPS = 1, 2
+"""The formats of thresholds files: of one set of cuts for each classifier, and of one for each group of documents."""
 
 _KEYS = tuple(str(percent) for percent in PERCENTS)
 _LARGEST = float(np.finfo(np.float32).max)
@@ -26,6 +26,7 @@ class ClassifierThresholds:
 
     `cuts` are 19 float32 values as Python floats, not decreasing. `fingerprint` is the classifier's, `weights` what a
     document weighed ("bytes", "tokens" or "documents"); both are "" in files that do not say it, and the counts are 0.
+    `group` is the value of the documents that they are for, "" where it is missing, or where there are no groups.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ClassifierThresholds:
     num_scored: int = 0
     num_missing: int = 0
     total_weight: int = 0
+    group: str = ""
 
     @classmethod
     def of(
@@ -57,12 +59,18 @@ class Thresholds:
     """The thresholds of a run's classifiers.
 
     `partial` says that shards were missing when they were found; `run` is the spec of the run that found them, as
-    canonical JSON, or "".
+    canonical JSON, or "". With a `group`, the column of documents, a classifier is there once for each of its values.
     """
 
     classifiers: tuple[ClassifierThresholds, ...]
     partial: bool = False
     run: str = ""
+    group: str = ""
+
+    def cuts_by_group(self, name: str, score_column: str = "") -> dict[str, tuple[float, ...]]:
+        """Value of `group` → the cuts of a classifier; ConfigError as `cuts`."""
+        self.cuts(name, score_column)
+        return {each.group: each.cuts for each in self.classifiers if each.name in {name, score_column}}
 
     def cuts(self, name: str, score_column: str = "") -> tuple[float, ...]:
         """The cuts of the classifier `name`; files of other projects may list them under its score column instead.
@@ -75,7 +83,9 @@ class Thresholds:
 
     def fingerprint(self) -> str:
         """A hash of the cuts and of the classifiers they belong to: equal when equal scores get equal buckets."""
-        return fingerprint({each.name: [each.fingerprint, *each.cuts] for each in self.classifiers})
+        if not self.group:
+            return fingerprint({each.name: [each.fingerprint, *each.cuts] for each in self.classifiers})
+        return fingerprint([self.group, *sorted([e.name, e.group, e.fingerprint, *e.cuts] for e in self.classifiers)])
 
     def mismatches(self, fingerprints: Mapping[str, str], score_columns: Mapping[str, str] | None = None) -> list[str]:
         """Why these thresholds do not belong to these classifiers (name → fingerprint); empty if they do.
@@ -96,7 +106,7 @@ class Thresholds:
 
     def cautions(self) -> list[str]:
         """What nobody can vouch for when these thresholds are used as frozen ones; empty if all is known."""
-        unknown = [each.name for each in self.classifiers if not each.fingerprint]
+        unknown = dict.fromkeys(each.name for each in self.classifiers if not each.fingerprint)
         cautions = [
             f"thresholds of {name!r}: name no fingerprint, so nothing shows that they belong to this classifier."
             for name in unknown
@@ -105,12 +115,17 @@ class Thresholds:
 
     def to_json(self) -> str:
         """The text of a thresholds file; `from_json` gives back an equal value."""
-        tables = {each.name: asdict(each) for each in self.classifiers}
-        for table in tables.values():
-            del table["name"]
-            table["cuts"] = dict(zip(_KEYS, table["cuts"], strict=True))
+        tables: dict[str, Any] = {}
+        for each in self.classifiers:
+            table = asdict(each) | {"cuts": dict(zip(_KEYS, each.cuts, strict=True))}
+            del table["name"], table["group"]
+            if self.group:
+                tables.setdefault(each.name, {})[each.group] = table
+            else:
+                tables[each.name] = table
         run = json.loads(self.run) if self.run else None
-        document = {"format": FORMAT, "partial": self.partial, "run": run, "classifiers": tables}
+        about = {"format": FORMAT_OF_GROUPS, "group": self.group} if self.group else {"format": FORMAT}
+        document = about | {"partial": self.partial, "run": run, "classifiers": tables}
         return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -129,13 +144,25 @@ class Thresholds:
             raise ConfigError(f"{where}: holds {document!r}; it must be an object with the cuts of each classifier.")
         if "format" not in document:
             return cls(_entries({name: {"cuts": table} for name, table in document.items()}, where))
-        if document["format"] != FORMAT:
+        if document["format"] not in {FORMAT, FORMAT_OF_GROUPS}:
             raise ConfigError(
-                f"{where}: has format {document['format']!r} and this version reads {FORMAT}; install a newer version."
+                f"{where}: has format {document['format']!r} and this version reads up to {FORMAT_OF_GROUPS}; install "
+                "a newer version."
             )
         try:
             run = "" if document["run"] is None else canonical_json(document["run"]).decode()
-            return cls(_entries(document["classifiers"], where), document["partial"], run)
+            tables, group = document["classifiers"], document.get("group", "")
+            if not group:
+                return cls(_entries(tables, where), document["partial"], run)
+            values = {value for by_group in tables.values() for value in by_group}
+            entries = [
+                replace(entry, group=value)
+                for value in sorted(values)
+                for entry in _entries({name: by[value] for name, by in tables.items() if value in by}, where)
+            ]
+            return cls(
+                tuple(sorted(entries, key=lambda each: (each.name, each.group))), document["partial"], run, group
+            )
         except (AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"{where}: is not a thresholds file of format {FORMAT}: {error!r}.") from None
 

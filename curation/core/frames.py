@@ -88,6 +88,19 @@ def array(frame: "Frame", column: str) -> NDArray[Any]:
     return np.asarray(frame[column].to_numpy())
 
 
+def where(frame: "pd.DataFrame", expression: str) -> NDArray[np.bool_]:
+    """Where a pandas expression over the columns of a frame is true; what is missing is not.
+
+    Raises whatever a wrong expression raises.
+    """
+    import pandas as pd
+
+    found: Any = frame.eval(expression, engine="python", local_dict={}, global_dict={})
+    if not isinstance(found, pd.Series) or found.dtype.name not in {"bool", "boolean"} or len(found) != len(frame):
+        raise TypeError("it does not give true or false for each row")
+    return found.to_numpy(dtype=bool, na_value=False)
+
+
 def append(frame: "Frame", columns: Mapping[str, Any], schema: Schema) -> "Frame":
     """A new frame: `frame` and, after its columns, those of `schema` with the values given in `columns`.
 

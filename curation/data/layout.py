@@ -50,6 +50,12 @@ def columns_schema(columns: Schema) -> pa.Schema:
     return pa.schema([_POSITION, *(pa.field(name, _TYPES[dtype]) for name, dtype in columns.items())])
 
 
+def schema_of_columns(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
+    """The columns of a sidecar but the position, with their types in the words of `columns_schema`."""
+    words = {kind: word for word, kind in _TYPES.items()}
+    return tuple((field.name, words[field.type]) for field in schema if field.name != "position")
+
+
 def classifier_folder(name: str, fingerprint: str) -> str:
     """The folder of a classifier's scores: another fingerprint gets another folder, so nothing of two models mixes."""
     return f"{name}-{fingerprint[:8]}"

@@ -3,24 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
+from curation.core import frames
 from curation.core.errors import CurationError, ShardError
 from curation.data.inputs import InputSpec
 from curation.data.jsonl import CompressedLines, Lines
 from curation.data.parquet import RowGroups
 from curation.data.rows import Carried, Quarantined, Row
 from curation.data.shards import Shard
+from curation.data.sidecar import NULLABLE
 
 _ARROW = {"string": pa.large_string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
 _EXAMPLES = {"string": "a", "int64": 1, "float64": 0.5, "bool": True}
-_NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def where_mistakes(spec: InputSpec) -> list[str]:
     kinds = {name: kind if kind in _EXAMPLES else "string" for name, kind in spec.carried.items()}
     arrays = {name: pa.array([_EXAMPLES[kind]], _ARROW[kind]) for name, kind in kinds.items()}
     try:
-        _selected(pa.table(arrays).to_pandas(types_mapper=_NULLABLE.get), spec.where)
+        frames.where(pa.table(arrays).to_pandas(types_mapper=NULLABLE.get), spec.where)
     except Exception as error:  # noqa: BLE001 - an expression can fail in any way
         if kinds == spec.carried or isinstance(error, SyntaxError):
             columns = ", ".join(f"{name}:{kind}" for name, kind in spec.carried.items())
@@ -173,8 +172,8 @@ class _Gathered:
         }
         columns = zip(self._spec.carried.items(), self._carried, strict=True)
         carried = {name: pa.array(values, _ARROW[kind]) for (name, kind), values in columns}
-        values = pa.table(carried).to_pandas(types_mapper=_NULLABLE.get, use_threads=False)
-        selected = _selected(values, self._spec.where) if self._spec.where else np.ones(count, dtype=bool)
+        values = pa.table(carried).to_pandas(types_mapper=NULLABLE.get, use_threads=False)
+        selected = frames.where(values, self._spec.where) if self._spec.where else np.ones(count, dtype=bool)
         states = np.where(selected, np.where(self._blank, "blank", "ok"), "not_selected")
         frame: pd.DataFrame = pa.table(known | {"state": pa.array(states)}).to_pandas(use_threads=False)
         return Partition(frame.join(values) if carried else frame, tuple(self.quarantined))
@@ -190,11 +189,3 @@ def _gathered(rows: Iterable[Row | Quarantined], spec: InputSpec) -> Iterator[_G
         run.add(row)
     if run.num_bytes:
         yield run
-
-
-def _selected(carried: pd.DataFrame, where: str) -> NDArray[np.bool_]:
-    """Where an expression is true; what is missing is not. Raises whatever a wrong expression raises."""
-    result: Any = carried.eval(where, engine="python", local_dict={}, global_dict={})
-    if not isinstance(result, pd.Series) or result.dtype.name not in {"bool", "boolean"} or len(result) != len(carried):
-        raise TypeError("it does not give true or false for each row")
-    return result.to_numpy(dtype=bool, na_value=False)

@@ -10,8 +10,9 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,11 +21,11 @@ from curation.core.fingerprint import canonical_json
 from curation.data import storage
 from curation.data.explaining import explaining
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 FORMAT = 1
 """The version of everything in a run directory. Newer ones are refused, older ones can be read."""
+
+NULLABLE = {pa.int64(): pd.Int64Dtype(), pa.float64(): pd.Float64Dtype(), pa.bool_(): pd.BooleanDtype()}
+"""How carried columns are held in a frame of pandas: what is missing stays missing, and whole numbers whole."""
 
 Record = dict[str, Any]
 Report = Callable[[str], object]
@@ -59,7 +60,7 @@ class SidecarWriter:
             )
         return self
 
-    def write(self, columns: "pa.Table | pd.DataFrame | Mapping[str, Any]") -> None:
+    def write(self, columns: pa.Table | pd.DataFrame | Mapping[str, Any]) -> None:
         """Append rows: a table, a frame or arrays by name. Columns that the schema does not name are left out."""
         arrays = [_array(columns[field.name], field) for field in self._schema]
         table = pa.Table.from_arrays(arrays, schema=self._schema)
@@ -110,6 +111,12 @@ def _end(url: str) -> bytes | None:
         return end
     footer_bytes = int.from_bytes(end[-8:-4], "little") + 8
     return end if footer_bytes <= len(end) else storage.read_end(url, footer_bytes)
+
+
+def read_schema(url: str) -> pa.Schema:
+    """The columns of a sidecar. Raises ShardError as `iter_columns`."""
+    with storage.opened(url) as handle, _called_damaged(url):
+        return pq.read_schema(handle)
 
 
 def read_columns(url: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -11,7 +11,7 @@ from curation.data import storage
 from curation.data.layout import Layout
 from curation.data.shards import Shard
 from curation.data.sidecar import read_record
-from curation.execution.spec import Pinned
+from curation.execution.spec import Pinned, Scores
 
 READ_THREADS = 16
 ROW_STATES = ("ok", "blank", "not_selected", "quarantined")
@@ -43,12 +43,12 @@ class Audit:
         return sum(self.files.values(), Counter())
 
 
-def read_records(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinned]) -> list[ShardRecords]:
-    """The records that lie in a run directory for these shards and classifiers, in the order of the shards.
+def read_records(layout: Layout, shards: Sequence[Shard], scores: Sequence[Pinned | Scores]) -> list[ShardRecords]:
+    """The records that lie in a run directory for these shards and scores, in the order of the shards.
 
     Folders are listed first: an object store would be asked for every file that is not there.
     """
-    folders = ["rows", "quarantine", *(f"scores/{each.folder}" for each in pinned)]
+    folders = ["rows", "quarantine", *(f"scores/{each.folder}" for each in scores)]
     urls = [storage.join(layout.root, folder) for folder in folders]
     there = {storage.join(url, name) for url in urls for name in storage.list_files(url)}
 
@@ -60,7 +60,7 @@ def read_records(layout: Layout, shards: Sequence[Shard], pinned: Sequence[Pinne
             shard,
             record(layout.rows(shard.name)),
             record(layout.quarantine(shard.name)),
-            {each.name: record(layout.scores(each.folder, shard.name)) for each in pinned},
+            {each.name: record(layout.scores(each.folder, shard.name)) for each in scores},
         )
 
     size = 1 + len(shards) // (_RUNS_PER_THREAD * READ_THREADS)
@@ -75,7 +75,7 @@ def audit(complete: Iterable[ShardRecords], waiting: Iterable[ShardRecords] = ()
     for each in waiting:
         result.files[each.shard.relative]["waiting_shards"] += 1
     for each in complete:
-        result.problems += [f"{each.shard.relative}: {problem}" for problem in _problems(each)]
+        result.problems += [f"{each.shard.relative}: {problem}" for problem in problems(each)]
         if each.rows is not None:
             result.files[each.shard.relative].update({key: each.rows[key] for key in _COUNTED})
         for name, record in each.scores.items():
@@ -84,7 +84,7 @@ def audit(complete: Iterable[ShardRecords], waiting: Iterable[ShardRecords] = ()
     return result
 
 
-def _problems(records: ShardRecords) -> list[str]:
+def problems(records: ShardRecords) -> list[str]:
     """Why the sidecars of a shard do not account for every row of it."""
     rows, name = records.rows, records.shard.name
     if rows is None:

@@ -1,9 +1,7 @@
 """Calibration on the workers: two passes over the score files, merged here, whatever the number of rows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add, iadd
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,8 +12,9 @@ from curation.calibration.thresholds import ClassifierThresholds
 from curation.core.errors import ShardError
 from curation.data.layout import Layout
 from curation.data.sidecar import read_columns
-from curation.execution.spec import Pinned, RunSpec
+from curation.execution.spec import GroupColumn, Scores
 from curation.execution.window import run_window
+from curation.stages.bucket import group_codes
 from curation.stages.tiering import TieringSpec
 
 if TYPE_CHECKING:
@@ -23,75 +22,152 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part", Histogram, Refinement)
 
+MOST_GROUPS = 200
+_GROUPS_AT_ONCE = 8  # in the second pass, where one takes up to 10 MB
 _SHARDS_PER_TASK = 200
 _ROWS_AT_ONCE = 1 << 17
 
 
 @dataclass(frozen=True)
 class PassTask:
-    """One pass over the scores that one classifier gave some shards; the second pass names the bins to refine."""
+    """One pass over the scores that one classifier gave some shards; the second pass names the bins to refine.
 
-    spec: RunSpec
-    pinned: Pinned
-    shards: tuple[str, ...]
-    bins: tuple[int, ...] = ()
-
-
-def calibrate(client: "Client", spec: RunSpec, pinned: Pinned, shards: Sequence[str]) -> ClassifierThresholds:
-    """The exact thresholds of one classifier over all rows of these shards, by the weights that the spec names.
-
-    Raises ShardError when a score file cannot be read, CalibrationError when no row has both a score and a weight.
+    Documents are told apart by `group`; without one all are of the group "". `bins` are those of each group.
     """
-    groups = [tuple(shards[start : start + _SHARDS_PER_TASK]) for start in range(0, len(shards), _SHARDS_PER_TASK)]
-    tasks = [PassTask(spec, pinned, group) for group in groups]
-    histogram = _merged(client, first_pass, tasks)
-    bins = bins_to_refine(pinned.name, histogram)
-    refinement = _merged(client, second_pass, [replace(task, bins=bins) for task in tasks])
-    return ClassifierThresholds.of(pinned.name, pinned.fingerprint, spec.tiering.weights, histogram, refinement)
+
+    root: str
+    scores: Scores
+    weight_column: str
+    group: GroupColumn | None
+    shards: tuple[str, ...]
+    bins: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
-def first_pass(task: PassTask) -> Histogram:
-    """The coarse histogram of some shards. Runs on a worker."""
-    return reduce(add, (coarse(*rows) for rows in _weighted_scores(task)), Histogram.empty())
+def calibrate(
+    client: "Client",
+    root: str,
+    scores: Scores,
+    shards: Sequence[str],
+    *,
+    tiering: TieringSpec,
+    group: GroupColumn | None = None,
+) -> tuple[ClassifierThresholds, ...]:
+    """The exact thresholds of one classifier over all rows of these shards, for each group, by the tiering's weights.
+
+    A group in which no row has both a score and a weight gets none. Raises ShardError when a score file cannot be read
+    or there are more than `MOST_GROUPS`, CalibrationError when no row at all has both.
+    """
+    runs = [tuple(shards[start : start + _SHARDS_PER_TASK]) for start in range(0, len(shards), _SHARDS_PER_TASK)]
+    tasks = [PassTask(root, scores, tiering.weight_column, group, run) for run in runs]
+    histograms = _merged(client, first_pass, tasks)
+    weighed = sorted(value for value, histogram in histograms.items() if histogram.total_weight)
+    found = []
+    for start in range(0, max(1, len(weighed)), _GROUPS_AT_ONCE):
+        values = weighed[start : start + _GROUPS_AT_ONCE] or [""]
+        bins = tuple((value, bins_to_refine(scores.name, histograms.get(value, Histogram.empty()))) for value in values)
+        refinements = _merged(client, second_pass, [replace(task, bins=bins) for task in tasks])
+        found += [
+            replace(
+                ClassifierThresholds.of(
+                    scores.name, scores.fingerprint, tiering.weights, histograms[value], refinements[value]
+                ),
+                group=value,
+            )
+            for value in values
+        ]
+    return tuple(found)
 
 
-def second_pass(task: PassTask) -> Refinement:
-    """The refinement of some shards. Runs on a worker."""
-    return reduce(iadd, (fine(*rows, task.bins) for rows in _weighted_scores(task)), Refinement.empty(task.bins))
+def first_pass(task: PassTask) -> dict[str, Histogram]:
+    """The coarse histograms of some shards. Runs on a worker."""
+    found: dict[str, Histogram] = {}
+    for value, scores, weights in _by_group(task):
+        part = coarse(scores, weights)
+        found[value] = found[value] + part if value in found else part
+        if len(found) > MOST_GROUPS:
+            raise ShardError(_too_many(task))
+    return found
 
 
-def _merged(client: "Client", function: Callable[[PassTask], Part], tasks: Sequence[PassTask]) -> Part:
-    total: Part | None = None
+def second_pass(task: PassTask) -> dict[str, Refinement]:
+    """The refinements of some shards. Runs on a worker."""
+    found = {value: Refinement.empty(bins) for value, bins in task.bins}
+    for value, scores, weights in _by_group(task):
+        if value in found:
+            found[value] += fine(scores, weights, found[value].bins)
+    return found
+
+
+def _merged(
+    client: "Client", function: Callable[[PassTask], Mapping[str, Part]], tasks: Sequence[PassTask]
+) -> dict[str, Part]:
+    total: dict[str, Part] = {}
     for outcome in run_window(client, function, tasks):
         if outcome.result is None:
             raise ShardError(f"Calibration cannot read the scores: {outcome.error}")
-        total = outcome.result if total is None else total + outcome.result
-    if total is None:
+        for value, part in outcome.result.items():
+            total[value] = total[value] + part if value in total else part
+        if len(total) > MOST_GROUPS:
+            raise ShardError(_too_many(outcome.item))
+    if not tasks:
         raise ShardError("Calibration was given no shards.")
     return total
 
 
-def _weighted_scores(task: PassTask) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Scores and weights of the shards, small ones together: a histogram of few rows costs as much as one of many."""
-    layout = Layout(task.spec.output)
-    column = task.pinned.classifier.score_column
-    scores: list[NDArray[Any]] = []
-    weights: list[NDArray[Any]] = []
-    for name in task.shards:
-        found = read_columns(layout.scores(task.pinned.folder, name), [column])[column].to_numpy()
-        scores.append(found.astype(np.float32, copy=False))
-        weights.append(_weights(layout.rows(name), task.spec.tiering, len(found)))
-        if sum(map(len, scores)) >= _ROWS_AT_ONCE:
-            yield np.concatenate(scores), np.concatenate(weights)
-            scores, weights = [], []
-    if scores:
-        yield np.concatenate(scores), np.concatenate(weights)
+def _too_many(task: PassTask) -> str:
+    column = task.group.column if task.group else ""
+    return f"tiering.group: {column!r} has more than {MOST_GROUPS} values; thresholds of so small groups mean nothing."
 
 
-def _weights(rows: str, tiering: TieringSpec, num_rows: int) -> NDArray[Any]:
-    if not (column := tiering.weight_column):
+def _by_group(task: PassTask) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """Group, scores and weights of the shards; small shards together: few rows cost as much as many."""
+    places: dict[str, int] = {}
+    for scores, weights, codes in _together(task, places):
+        if task.group is None:
+            yield "", scores, weights
+            continue
+        for name, place in [*places.items()]:
+            if (here := codes == place).any():
+                yield name, scores[here], weights[here]
+
+
+def _together(
+    task: PassTask, places: dict[str, int]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[Any], NDArray[np.intp]]]:
+    """Scores, weights and the places of groups, of which new ones are added to `places`."""
+    layout, column = Layout(task.root), task.scores.column
+    parts: list[tuple[NDArray[Any], ...]] = []
+    for number, name in enumerate(task.shards, start=1):
+        scores = read_columns(layout.scores(task.scores.folder, name), [column])[column].to_numpy()
+        weights = _weights(layout.rows(name), task.weight_column, len(scores))
+        codes = _places(task.group, layout, name, len(scores), places)
+        parts.append((scores.astype(np.float32, copy=False), weights, codes))
+        if sum(len(each) for each, *_ in parts) >= _ROWS_AT_ONCE or number == len(task.shards):
+            joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+            yield joined[0], joined[1], joined[2]
+            parts = []
+
+
+def _weights(rows: str, column: str, num_rows: int) -> NDArray[Any]:
+    if not column:
         return np.ones(num_rows, dtype=np.int64)
     weights = read_columns(rows, [column])[column].to_numpy()
-    if len(weights) != num_rows:
-        raise ShardError(f"{rows}: has {len(weights)} rows, and its scores {num_rows}; delete this shard's files.")
-    return np.asarray(weights)
+    return np.asarray(_as_many(weights, num_rows, rows))
+
+
+def _places(
+    group: GroupColumn | None, layout: Layout, shard: str, num_rows: int, places: dict[str, int]
+) -> NDArray[np.intp]:
+    if group is None:
+        return np.zeros(num_rows, np.intp)
+    url = group.url(layout, shard)
+    codes, values = group_codes(read_columns(url, [group.column]).to_pandas(use_threads=False), group.column)
+    place_of = np.asarray([places.setdefault(value, len(places)) for value in values], np.intp)
+    places_of_rows: NDArray[np.intp] = place_of[_as_many(codes, num_rows, url)]
+    return places_of_rows
+
+
+def _as_many(values: NDArray[Any], num_rows: int, url: str) -> NDArray[Any]:
+    if len(values) != num_rows:
+        raise ShardError(f"{url}: has {len(values)} rows, and its scores {num_rows}; delete this shard's files.")
+    return values

@@ -3,7 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -217,13 +217,17 @@ def _decided(
 def _opinions(
     plan: Plan, scores: Mapping[str, NDArray[Any]], weights: NDArray[Any]
 ) -> tuple[pd.DataFrame, "pd.Series[Any]"]:
-    """The buckets of all classifiers and the tiers of the sample, by its own cuts or the run's frozen ones."""
-    used = {each.name: each.classifier.score_column for each in plan.used}
+    """The buckets of all classifiers and the tiers of the sample, by its own cuts or the run's frozen ones.
+
+    A sample is too small for groups, and a rule moves no bucket: without both.
+    """
+    used, frozen = {each.name: each.column for each in plan.tiering.used}, plan.tiering.frozen
+    is_frozen = frozen is not None and not frozen.group
     cuts = {
-        name: plan.frozen.cuts(name, used[name]) if plan.frozen and name in used else sample_cuts(values, weights)
+        name: frozen.cuts(name, used[name]) if frozen and is_frozen and name in used else sample_cuts(values, weights)
         for name, values in scores.items()
     }
     frame = pd.DataFrame(dict(scores), dtype=np.float32)
     thresholds = Thresholds(tuple(ClassifierThresholds(name, each) for name, each in cuts.items()))
-    tiering = stages(plan.spec.tiering, thresholds, {name: name for name in scores})
+    tiering = stages(replace(plan.spec.tiering, group="", keep=""), thresholds, {name: name for name in scores})
     return Bucket(tuple(cuts.items()))(frame), tiering(frame)["tier"]

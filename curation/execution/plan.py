@@ -16,6 +16,8 @@ from curation.data.preview import preview
 from curation.data.shards import Shard
 from curation.execution import checks, choices
 from curation.execution.choices import Choice
+from curation.execution.documents import NAME
+from curation.execution.forming import Tiering, frozen_thresholds
 from curation.execution.missing import Missing, find_missing
 from curation.execution.resume import Division, divide, former_config
 from curation.execution.spec import Pinned, RunSpec
@@ -45,7 +47,7 @@ class Plan:
     pinned: tuple[Pinned, ...]
     groups: tuple[str, ...]
     missing: Missing
-    frozen: Thresholds | None
+    tiering: Tiering
     notes: tuple[str, ...]
 
     @property
@@ -62,12 +64,6 @@ class Plan:
     def unmeasured(self) -> tuple[str, ...]:
         """The classifiers whose precision has to be measured."""
         return tuple(name for name, choice in self.precisions.items() if choice is None)
-
-    @property
-    def used(self) -> tuple[Pinned, ...]:
-        """The classifiers that the tiering uses."""
-        names = self.spec.tiering.chosen([each.name for each in self.pinned])
-        return tuple(each for each in self.pinned if each.name in names)
 
     def say(self, console: Console) -> None:
         """Print it."""
@@ -123,18 +119,22 @@ def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
         former = former_config(layout)
     except CurationError as error:  # nothing in it can be looked at, and the rest of a plan depends on that
         raise ConfigError(*mistakes, f"output: {error}", *found.mistakes) from error
-    frozen = _frozen(spec, mistakes)
+    frozen = frozen_thresholds(spec.tiering, mistakes)
     precisions = _precisions(spec, frozen, found.num_bytes, mistakes)
     spec = _settled(spec, precisions, former, found.num_bytes)
     mistakes += choices.device_mistakes(former, spec.scoring.device, [each.precision for each in spec.classifier])
     pinned = tuple(_pin(spec, mistakes))
-    mistakes += _mismatches(spec, pinned, frozen)
     mistakes += found.mistakes
     division = divide(layout, found.files, spec.input)
     mistakes += division.mistakes
     seen = preview(division.shards, spec.input)
     mistakes += seen.mistakes
     mistakes += checks.columns(spec, pinned)
+    scores, carried = tuple(each.scores for each in pinned), tuple(spec.input.carried.items())
+    tiering = Tiering(
+        layout, NAME, spec.tiering, scores, carried, frozen, spec.input.frame, spec if spec.documents else None
+    )
+    mistakes += tiering.mistakes()
     mistakes += checks.frame(spec)
     mistakes += checks.tokens(spec)
     mistakes += checks.output(spec, found)
@@ -150,7 +150,7 @@ def make_plan(spec: RunSpec, known: Sequence[str] = ()) -> Plan:
         pinned=pinned,
         groups=tuple(groups(spec.classifier).lines()),
         missing=missing,
-        frozen=frozen,
+        tiering=tiering,
         notes=(
             *spec.cluster.notes(),
             *seen.notes,
@@ -203,30 +203,6 @@ def _settled(
         is_measured = precisions and choices.sample_size(num_bytes)
         scoring = replace(scoring, token_budget=before or (0 if is_measured else scoring.budget))
     return replace(spec, classifier=classifiers, scoring=scoring)
-
-
-def _frozen(spec: RunSpec, mistakes: list[str]) -> Thresholds | None:
-    """The thresholds of the file that the tiering names, if it names one that can be read."""
-    if not spec.tiering.frozen or not spec.tiering.thresholds:
-        return None
-    try:
-        return Thresholds.from_json(storage.read_bytes(spec.tiering.thresholds), spec.tiering.thresholds)
-    except ConfigError as error:
-        mistakes += error.mistakes
-    except CurationError as error:
-        mistakes.append(f"tiering.thresholds: {error}")
-    return None
-
-
-def _mismatches(spec: RunSpec, pinned: Sequence[Pinned], frozen: Thresholds | None) -> list[str]:
-    """Why frozen thresholds do not belong to the classifiers that use them."""
-    if frozen is None:
-        return []
-    names = spec.tiering.chosen([each.name for each in pinned])
-    used = [each for each in pinned if each.name in names]
-    return frozen.mismatches(
-        {each.name: each.fingerprint for each in used}, {each.name: each.classifier.score_column for each in used}
-    )
 
 
 def _notes(spec: RunSpec, frozen: Thresholds | None) -> Iterator[str]:

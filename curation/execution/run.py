@@ -1,9 +1,8 @@
 """A run from plan to tier table: score what is missing, calibrate, tier, audit."""
 
-import json
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -11,19 +10,17 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from curation import config
-from curation.calibration.thresholds import Thresholds
 from curation.core.errors import CalibrationError, ClusterError, ShardError
-from curation.core.fingerprint import canonical_json, fingerprint_each
+from curation.core.fingerprint import canonical_json
 from curation.data import storage
 from curation.data.fingerprints import write_inputs
-from curation.data.shards import Shard, write_shards
+from curation.data.shards import write_shards
 from curation.data.sidecar import read_record
 from curation.execution import job
 from curation.execution.audit import ShardRecords, audit, read_records
-from curation.execution.calibrating import calibrate
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.roll import Roll
-from curation.execution.documents import NAME, remove_former
+from curation.execution.forming import form
 from curation.execution.log import RunLog
 from curation.execution.missing import is_complete
 from curation.execution.plan import Plan
@@ -31,7 +28,7 @@ from curation.execution.progress import progress
 from curation.execution.scoring import score_shard, warm
 from curation.execution.settling import settle
 from curation.execution.summary import Summary
-from curation.execution.tiering import Opinion, TierTask, Totals, tier_shard
+from curation.execution.tiering import Totals
 from curation.execution.times import Times
 from curation.execution.walltime import Stopping, stop_on_signals
 from curation.execution.window import IN_FLIGHT_PER_WORKER, TASK_S, on_each_worker, run_window
@@ -188,7 +185,7 @@ class _Run:
                 shard, done = outcome.item.shard, outcome.result
                 self._meet(outcome.worker)
                 if done is None:
-                    self._fail(shard, outcome.error)
+                    self._fail(shard.name, outcome.error)
                     self.times.add(outcome.worker, {"failed": outcome.seconds * outcome.attempts})
                     advance(shard.num_bytes, num_failed=1)
                 else:
@@ -209,45 +206,22 @@ class _Run:
     def _has_enough(self) -> bool:
         return self.stopping() or len(self.failed) >= self.spec.max_failures
 
-    def _fail(self, shard: Shard, error: str) -> None:
-        self.failed[shard.name] = error
-        self.log.event("failed", shard=shard.name, error=error)
+    def _fail(self, shard: str, error: str) -> None:
+        self.failed[shard] = error
+        self.log.event("failed", shard=shard, error=error)
 
     def _tier(self, complete: Sequence[ShardRecords], *, partial: bool) -> Totals:
         """Calibrate and tier these shards; gives what each tier holds."""
-        layout = self.plan.layout
-        opinion = Opinion.of(self.spec, self.plan.pinned, self._thresholds(complete, partial=partial))
-        storage.write_bytes(layout.spec(NAME), canonical_json(config.dump(self.spec.tiering)))
-        if self.spec.documents:
-            remove_former(self.spec)
-        tasks = [TierTask(self.spec, self.plan.pinned, opinion, each.shard) for each in complete]
-        totals: dict[str, Counter[str]] = defaultdict(Counter)
-        with progress("tiering", sum(each.shard.num_bytes for each in complete), self.console) as advance:
-            for outcome in run_window(self.client, tier_shard, tasks, self.stopping, self.spec.cluster.patience_s):
-                self.num_done += 1
-                if outcome.error:
-                    self._fail(outcome.item.shard, outcome.error)
-                for tier, held in (outcome.result or {}).items():
-                    totals[tier].update(held)
-                advance(outcome.item.shard.num_bytes, num_failed=1 if outcome.error else 0)
-        return totals
-
-    def _thresholds(self, complete: Sequence[ShardRecords], *, partial: bool) -> Thresholds:
-        """The frozen ones, or what the scores give; those that are there and follow from the same scores are kept."""
-        url = self.plan.layout.thresholds(NAME)
-        thresholds = self.plan.frozen
-        if thresholds is None:
-            names = [each.name for each in self.plan.used]
-            scores = ([each.shard.name, each.rows, {name: each.scores[name] for name in names}] for each in complete)
-            made_of = {"weights": self.spec.tiering.weights, "scores": fingerprint_each(scores)}
-            if (kept := _read_thresholds(url)) and kept.run and json.loads(kept.run) == made_of:
-                return kept
-            shards = [each.shard.name for each in complete]
-            cuts = tuple(calibrate(self.client, self.spec, pinned, shards) for pinned in self.plan.used)
-            thresholds = Thresholds(cuts, partial=partial, run=canonical_json(made_of).decode())
-        storage.write_bytes(url, thresholds.to_json().encode())
-        return thresholds
-
-
-def _read_thresholds(url: str) -> Thresholds | None:
-    return Thresholds.from_json(storage.read_bytes(url), url) if storage.exists(url) else None
+        formed = form(
+            self.client,
+            self.plan.tiering,
+            complete,
+            self.console,
+            partial=partial,
+            stopping=self.stopping,
+            patience_s=self.spec.cluster.patience_s,
+        )
+        self.num_done += formed.num_done
+        for name, error in formed.failed.items():
+            self._fail(name, error)
+        return formed.totals

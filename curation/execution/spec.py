@@ -11,7 +11,7 @@ from curation.core.classifier import Classifier
 from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
 from curation.data.inputs import RESERVED, InputSpec
-from curation.data.layout import classifier_folder
+from curation.data.layout import Layout, classifier_folder
 from curation.data.reader import where_mistakes
 from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
@@ -94,6 +94,32 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What one classifier has scored in a run directory: its folder under scores/, the score, the fingerprint.
+
+    `columns` are all that lie there: beside the score the labels, with their types.
+    """
+
+    name: str
+    folder: str
+    column: str
+    fingerprint: str
+    columns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class GroupColumn:
+    """A column by whose values documents are told apart: a carried one of rows/, or a label in a folder of scores/."""
+
+    column: str
+    folder: str = ""
+
+    def url(self, layout: Layout, shard: str) -> str:
+        """The sidecar of a shard that holds it."""
+        return layout.scores(self.folder, shard) if self.folder else layout.rows(shard)
+
+
+@dataclass(frozen=True)
 class Pinned:
     """A classifier of a run with the fingerprint that the plan found; together they name its folder of scores."""
 
@@ -109,6 +135,12 @@ class Pinned:
     def folder(self) -> str:
         """The folder under scores/."""
         return classifier_folder(self.name, self.fingerprint)
+
+    @property
+    def scores(self) -> Scores:
+        """What it scores."""
+        columns = tuple(self.classifier.columns.items())
+        return Scores(self.name, self.folder, self.classifier.score_column, self.fingerprint, columns)
 
     def check(self) -> None:
         """Raise ModelError unless this process sees the model that the plan saw."""

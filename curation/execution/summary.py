@@ -19,6 +19,7 @@ from curation.execution.plan import Plan, listed
 from curation.execution.tiering import Totals
 from curation.execution.times import Times
 from curation.stages.tier import UNSCORED
+from curation.stages.tiering import TieringSpec
 
 _WORTH_SAYING = {
     "made_ids": "rows had no id that could be used and got one: <file>#<position>",
@@ -45,7 +46,7 @@ class Summary:
     def say(self, console: Console, tiers: Totals | None) -> None:
         """Print it; `tiers` is what each tier holds, None if the tiering waits."""
         if tiers is not None:
-            console.print(self._table(tiers))
+            console.print(tier_table(self.plan.spec.tiering, tiers))
         for line in [*self._counts(), *self._waits(tiers), *self._problems(), f"outputs: {self.plan.layout.root}"]:
             console.print(line, highlight=False, markup=False)
 
@@ -69,23 +70,6 @@ class Summary:
         }
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         storage.write_bytes(self.plan.layout.report("report.json"), text.encode())
-
-    def _table(self, tiers: Totals) -> Table:
-        weight = self.plan.spec.tiering.weights
-        all_weight = sum(total[weight] for total in tiers.values())
-        table = Table(title="tiers", title_justify="left")
-        table.add_column("tier")
-        for heading in ("quality", "documents", "bytes", "tokens", f"share of {weight}"):
-            table.add_column(heading, justify="right")
-        ranges = [
-            (name, f"{low} to {high}" if low < high else f"{low}") for name, (low, high) in self.plan.spec.tiering.tiers
-        ]
-        for name, buckets in [*ranges, (UNSCORED, "-1")]:
-            total = tiers.get(name, Counter())
-            share = total[weight] / all_weight if all_weight else 0.0
-            counts = (f"{total[key]:,}" for key in ("documents", "bytes", "tokens"))
-            table.add_row(name, buckets, *counts, f"{share:.1%}")
-        return table
 
     def _counts(self) -> list[str]:
         totals = self.audit.totals
@@ -132,6 +116,22 @@ class Summary:
     def _problems(self) -> list[str]:
         failed = [f"{name}: {error}" for name, error in self.failed.items()]
         return [*listed("failed", failed), *listed("does not add up", self.audit.problems)]
+
+
+def tier_table(spec: TieringSpec, tiers: Totals) -> Table:
+    """What each tier holds, by the weights that it was calibrated with."""
+    all_weight = sum(total[spec.weights] for total in tiers.values())
+    table = Table(title="tiers", title_justify="left")
+    table.add_column("tier")
+    for heading in ("quality", "documents", "bytes", "tokens", f"share of {spec.weights}"):
+        table.add_column(heading, justify="right")
+    ranges = [(name, f"{low} to {high}" if low < high else f"{low}") for name, (low, high) in spec.tiers]
+    for name, buckets in [*ranges, (UNSCORED, "-1")]:
+        total = tiers.get(name, Counter())
+        share = total[spec.weights] / all_weight if all_weight else 0.0
+        counts = (f"{total[key]:,}" for key in ("documents", "bytes", "tokens"))
+        table.add_row(name, buckets, *counts, f"{share:.1%}")
+    return table
 
 
 def _told(counts: Mapping[str, int]) -> str:

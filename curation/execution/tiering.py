@@ -1,6 +1,6 @@
 """The tiering task: score files → buckets, quality and tier of every row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,19 @@ from curation.calibration.thresholds import Thresholds
 from curation.core import frames
 from curation.core.errors import ShardError
 from curation.core.fingerprint import fingerprint
+from curation.core.frames import Library
 from curation.core.stage import Pipeline
 from curation.data.layout import Layout, columns_schema
 from curation.data.shards import Shard
-from curation.data.sidecar import SidecarWriter, read_columns, read_record
-from curation.execution.documents import NAME, write_documents
-from curation.execution.spec import Pinned, RunSpec
-from curation.stages.tiering import stages
+from curation.data.sidecar import NULLABLE, SidecarWriter, read_columns, read_record
+from curation.execution.documents import write_documents
+from curation.execution.spec import RunSpec, Scores
+from curation.stages.tiering import TieringSpec, stages
+
+SIZES = ("n_bytes", "n_chars", "n_tokens")
+"""Columns of rows/ that a rule may read, beside the carried ones."""
+
+_FIXED = ("position", "n_bytes", "n_tokens", "state")
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,16 @@ class Opinion:
     identity: str
 
     @classmethod
-    def of(cls, spec: RunSpec, pinned: tuple[Pinned, ...], thresholds: Thresholds) -> "Opinion":
-        """The opinion that a run's settings, classifiers and thresholds make."""
-        columns = {each.name: each.classifier.score_column for each in pinned}
-        used = {each.name: each.fingerprint for each in pinned if each.name in spec.tiering.chosen(tuple(columns))}
-        what = [used, thresholds.fingerprint(), spec.tiering.identity()]
-        return cls(stages(spec.tiering, thresholds, columns), fingerprint(what))
+    def of(
+        cls, tiering: TieringSpec, scores: Sequence[Scores], thresholds: Thresholds, carried: Sequence[str] = ()
+    ) -> "Opinion":
+        """The opinion that a tiering's settings, all scores and carried columns of a run, and thresholds make."""
+        columns = [*SIZES, *carried, *(name for each in scores for name, _ in each.columns)]
+        pipeline = stages(tiering, thresholds, {each.name: each.column for each in scores}, columns)
+        used = {
+            each.name: each.fingerprint for each in scores if any(name in pipeline.reads for name, _ in each.columns)
+        }
+        return cls(pipeline, fingerprint([used, thresholds.fingerprint(), tiering.identity()]))
 
 
 Totals = Mapping[str, Mapping[str, int]]
@@ -42,12 +52,15 @@ Totals = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class TierTask:
-    """Tier one shard."""
+    """Tier one shard of the run directory `root` under the name `tiering`; of `documents`, copy its text too."""
 
-    spec: RunSpec
-    pinned: tuple[Pinned, ...]
+    root: str
+    tiering: str
+    scores: tuple[Scores, ...]
     opinion: Opinion
     shard: Shard
+    frame: Library = "pandas"
+    documents: RunSpec | None = None
 
 
 def tier_shard(task: TierTask) -> Totals:
@@ -55,28 +68,34 @@ def tier_shard(task: TierTask) -> Totals:
 
     What is there already and follows from the same scores and the same opinion stays as it is.
     """
-    layout, name = Layout(task.spec.output), task.shard.name
+    layout, name = Layout(task.root), task.shard.name
     rows = read_record(layout.rows(name))
     if rows is None:
         raise ShardError(f"{layout.rows(name)}: is missing; run again to score this shard.")
     about = {"kind": "tiers", "shard": name, "opinion": task.opinion.identity}
     about |= {key: rows[key] for key in ("input", "reading")}
-    record = read_record(layout.tiers(NAME, name))
+    record = read_record(layout.tiers(task.tiering, name))
     if record is None or not about.items() <= record.items():
         record = _write_tiers(task, about)
-    if task.spec.documents:
-        write_documents(task.spec, task.shard, record)
+    if task.documents:
+        write_documents(task.documents, task.shard, record)
     totals: Totals = record["tiers"]
     return totals
 
 
 def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
-    layout, name = Layout(task.spec.output), task.shard.name
-    rows = read_columns(layout.rows(name), ["position", "n_bytes", "n_tokens", "state"]).to_pandas(use_threads=False)
-    scores = frames.of(task.spec.input.frame, pd.DataFrame(_scores(task, rows["position"])))
-    tiered = rows.join(frames.on_host(task.opinion.pipeline(scores)))
+    layout, name = Layout(task.root), task.shard.name
+    pipeline = task.opinion.pipeline
+    scored = {column for each in task.scores for column, _ in each.columns}
+    known = [column for column in pipeline.reads if column not in scored]
+    table = read_columns(layout.rows(name), list(dict.fromkeys((*_FIXED, *known))))
+    rows = table.select(_FIXED).to_pandas(use_threads=False)
+    carried = table.select(known).to_pandas(types_mapper=NULLABLE.get, use_threads=False)
+    frame = pd.DataFrame({column: carried[column] for column in known} | _scores(task, rows["position"]))
+    opinions = frames.on_host(pipeline(frames.of(task.frame, frame)))
+    tiered = rows.join(opinions[list(pipeline.adds)])
     record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
-    with SidecarWriter(layout.tiers(NAME, name), columns_schema(task.opinion.pipeline.adds)) as writer:
+    with SidecarWriter(layout.tiers(task.tiering, name), columns_schema(task.opinion.pipeline.adds)) as writer:
         writer.write(tiered)
         writer.finish(record)
     return record
@@ -84,16 +103,20 @@ def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _scores(task: TierTask, positions: "pd.Series[Any]") -> dict[str, Any]:
     """The score columns that the opinion reads. Raises ShardError unless they lie row for row beside the rows."""
-    layout, name = Layout(task.spec.output), task.shard.name
+    layout, name = Layout(task.root), task.shard.name
     columns = {}
-    for each in task.pinned:
-        column = each.classifier.score_column
-        if column not in task.opinion.pipeline.reads:
+    for each in task.scores:
+        wanted = {column: kind for column, kind in each.columns if column in task.opinion.pipeline.reads}
+        if not wanted:
             continue
-        table = read_columns(layout.scores(each.folder, name), ["position", column])
+        table = read_columns(layout.scores(each.folder, name), ["position", *wanted])
         if not np.array_equal(table["position"].to_numpy(), positions.to_numpy()):
             raise ShardError(f"{layout.scores(each.folder, name)}: its rows are not those of rows/; delete both files.")
-        columns[column] = table[column].to_numpy().astype(np.float32, copy=False)
+        for column, kind in wanted.items():
+            if kind == "str":
+                columns[column] = table[column].to_pandas()
+            else:
+                columns[column] = table[column].to_numpy().astype(np.float32, copy=False)
     return columns
 
 

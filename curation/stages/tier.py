@@ -29,6 +29,8 @@ NEMOTRON_CC: Tiers = (
 
 UNSCORED = "unscored"
 """The tier of quality -1."""
+REJECTED = "rejected"
+"""The tier of documents that a rule does not keep."""
 
 _NUM_BUCKETS = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a tier names a folder: quality=<tier>
@@ -38,10 +40,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a tier names a folder: qual
 class Tier(Stage):
     """Adds `tier`, the name of the range that the quality lies in; quality -1 is "unscored".
 
+    With `has_rule`, a document that is scored and not `kept` is "rejected".
+
     Raises ConfigError when the ranges do not cover 0 to 19 exactly once.
     """
 
     tiers: Tiers = NEMOTRON_CC
+    has_rule: bool = False
 
     def __post_init__(self) -> None:
         if mistakes := tier_mistakes(self.tiers):
@@ -49,8 +54,8 @@ class Tier(Stage):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The quality bucket."""
-        return ("quality",)
+        """The quality bucket, and whether it is kept."""
+        return ("quality", "kept") if self.has_rule else ("quality",)
 
     @property
     def adds(self) -> "Schema":
@@ -66,7 +71,10 @@ class Tier(Stage):
             )
         name_of = {bucket: name for name, (low, high) in self.tiers for bucket in range(low, high + 1)} | {-1: UNSCORED}
         names = np.array([name_of[bucket] for bucket in range(-1, _NUM_BUCKETS)], dtype=object)
-        return {"tier": names[quality.astype(np.intp) + 1]}
+        tiers = names[quality.astype(np.intp) + 1]
+        if self.has_rule:
+            tiers[(quality >= 0) & ~frames.array(frame, "kept").astype(bool)] = REJECTED
+        return {"tier": tiers}
 
 
 def tier_mistakes(tiers: Tiers) -> list[str]:
@@ -76,8 +84,8 @@ def tier_mistakes(tiers: Tiers) -> list[str]:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             mistakes.append(f"the tier {name!r} is there {names.count(name)} times; a tier is one range.")
-        if name == UNSCORED:
-            mistakes.append(f"{UNSCORED!r} is the tier of documents without a score; choose another name.")
+        if name in {UNSCORED, REJECTED}:
+            mistakes.append(f"{name!r} is the tier of documents without a score or not kept; choose another name.")
         elif not _NAME.fullmatch(name):
             mistakes.append(f"the tier {name!r} must name a folder: letters, digits, dots, hyphens and underscores.")
     for name, (low, high) in tiers:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curation.calibration.thresholds import Thresholds
-from curation.core.stage import Pipeline
-from curation.stages.bucket import Bucket
+from curation.core.stage import Pipeline, Stage
+from curation.stages.bucket import Bucket, GroupedBucket
 from curation.stages.ensemble import Ensemble, weight_mistakes
+from curation.stages.keep import Keep, named_in
 from curation.stages.tier import NEMOTRON_CC, Tier, Tiers, tier_mistakes
 
 
@@ -23,6 +24,10 @@ class TieringSpec:
     ensemble_weights : (classifier, decimal number as a string), for the "weighted" ensemble.
     missing : what a missing score does: "unscored" leaves the document without a tier, "ignore" takes the others.
     tiers : (name, (lowest bucket, highest bucket)); together they cover 0 to 19 once.
+    group : a column of documents, each of whose values has thresholds of its own: a carried one, or a label that a
+        classifier gives. Documents of a value that had none when frozen thresholds were found are unscored.
+    keep : a pandas expression over scores, buckets, `quality` and carried columns, such as "dclm >= 0.018": a document
+        for which it is false or null has the tier "rejected", whatever its quality.
     """
 
     calibrate: Literal["own", "frozen", ""] = ""
@@ -34,6 +39,8 @@ class TieringSpec:
     ensemble_weights: tuple[tuple[str, str], ...] = ()
     missing: Literal["unscored", "ignore"] = "unscored"
     tiers: Tiers = NEMOTRON_CC
+    group: str = ""
+    keep: str = ""
 
     @property
     def frozen(self) -> bool:
@@ -46,8 +53,9 @@ class TieringSpec:
         return {"bytes": "n_bytes", "tokens": "n_tokens", "documents": ""}[self.weights]
 
     def identity(self) -> list[Any]:
-        """The settings that decide the tiers once thresholds are given, as a JSON value."""
-        return [self.classifiers, self.ensemble, self.ensemble_weights, self.missing, self.tiers]
+        """The settings that decide the tiers once classifiers and thresholds are given, as a JSON value."""
+        rule = [self.keep] if self.keep else []
+        return [(), self.ensemble, self.ensemble_weights, self.missing, self.tiers, *rule]
 
     def chosen(self, classifiers: Sequence[str]) -> tuple[str, ...]:
         """The classifiers of the ensemble, given those of the config."""
@@ -77,21 +85,25 @@ class TieringSpec:
         return found
 
 
-def stages(spec: TieringSpec, thresholds: Thresholds, score_columns: Mapping[str, str]) -> Pipeline:
-    """Bucket, Ensemble and Tier as `spec` wants them.
+def stages(
+    spec: TieringSpec, thresholds: Thresholds, score_columns: Mapping[str, str], columns: Sequence[str] = ()
+) -> Pipeline:
+    """Bucket, Ensemble, Keep and Tier as `spec` wants them.
 
-    `score_columns` maps every classifier of the config to its score column; those of the ensemble get buckets. Raises
-    ConfigError when one of them has no thresholds.
+    `score_columns` maps every classifier of the config to its score column; those of the ensemble get buckets.
+    `columns` are all that a rule may read. Raises ConfigError when a classifier has no thresholds.
     """
     names = spec.chosen(tuple(score_columns))
     weights = dict(spec.ensemble_weights)
-    return Pipeline(
-        (
-            Bucket(
-                tuple((name, thresholds.cuts(name, score_columns[name])) for name in names),
-                tuple((name, score_columns[name]) for name in names if score_columns[name] != name),
-            ),
-            Ensemble(names, spec.ensemble, tuple(weights[name] for name in names if name in weights), spec.missing),
-            Tier(spec.tiers),
-        )
-    )
+    renamed = tuple((name, score_columns[name]) for name in names if score_columns[name] != name)
+    bucket: Stage
+    if spec.group:
+        by_group = ((name, thresholds.cuts_by_group(name, score_columns[name])) for name in names)
+        bucket = GroupedBucket(spec.group, tuple((name, tuple(cuts.items())) for name, cuts in by_group), renamed)
+    else:
+        bucket = Bucket(tuple((name, thresholds.cuts(name, score_columns[name])) for name in names), renamed)
+    ensemble = Ensemble(names, spec.ensemble, tuple(weights[name] for name in names if name in weights), spec.missing)
+    if not spec.keep:
+        return Pipeline((bucket, ensemble, Tier(spec.tiers)))
+    keep = Keep(spec.keep, named_in(spec.keep, (*columns, *bucket.adds, *ensemble.adds)))
+    return Pipeline((bucket, ensemble, keep, Tier(spec.tiers, has_rule=True)))

@@ -8,8 +8,9 @@ import pytest
 from curation.calibration.thresholds import ClassifierThresholds, Thresholds
 from curation.core.errors import ColumnError
 from curation.core.frames import dtype_name, on_host
-from curation.stages.bucket import Bucket
+from curation.stages.bucket import Bucket, GroupedBucket
 from curation.stages.ensemble import Ensemble
+from curation.stages.keep import Keep
 from curation.stages.tier import Tier
 from curation.stages.tiering import TieringSpec, stages
 from curation.testing import check_stage
@@ -26,6 +27,9 @@ STAGES = [
     Ensemble(("a", "b"), "mean", missing="ignore"),
     Ensemble(("a", "b"), "weighted", ("0.25", "1")),
     Tier(),
+    Tier(has_rule=True),
+    GroupedBucket("lang", (("edu", (("", CUTS), ("en", CUTS[:1] * 19))),)),
+    Keep("edu > 0 and lang == 'en'", ("edu", "lang")),
     PIPELINE,
 ]
 
@@ -48,6 +52,8 @@ def frame(stage):
         "a_bucket": generator.integers(-1, 20, 12).astype(np.int8),
         "b_bucket": generator.integers(-1, 20, 12).astype(np.int8),
         "quality": generator.integers(-1, 20, 12).astype(np.int8),
+        "kept": generator.random(12) < 0.5,
+        "lang": ["en", None, "zh"] * 4,
     }
     index = [7, 7, 3, 1, 20, 21, 22, 23, 24, 25, 26, 27]
     return pd.DataFrame({name: columns[name] for name in ("id", *stage.reads)}, index=index)

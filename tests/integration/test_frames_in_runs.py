@@ -59,7 +59,16 @@ def run_spec(output, corpus, classifiers, frame):
 
 
 def opinion_of(spec, pinned):
-    return Opinion.of(spec, pinned, Thresholds((ClassifierThresholds("edu", CUTS), ClassifierThresholds("web", CUTS))))
+    return Opinion.of(
+        spec.tiering,
+        [each.scores for each in pinned],
+        Thresholds((ClassifierThresholds("edu", CUTS), ClassifierThresholds("web", CUTS))),
+    )
+
+
+def tier_task(spec, pinned, opinion, shard):
+    scores = tuple(each.scores for each in pinned)
+    return TierTask(spec.output, "default", scores, opinion, shard, spec.input.frame, spec)
 
 
 def run(output, corpus, classifiers, frame):
@@ -69,7 +78,7 @@ def run(output, corpus, classifiers, frame):
     warm(spec, pinned)
     for shard in shards_of(spec.input):
         score_shard(ScoreTask(spec, shard, pinned, writes_rows=True))
-        tier_shard(TierTask(spec, pinned, opinion, shard))
+        tier_shard(tier_task(spec, pinned, opinion, shard))
     return contents(output)
 
 
@@ -95,7 +104,7 @@ def test_a_worker_that_cannot_make_frames_of_cudf_says_so_before_it_scores(tmp_p
     for work in (
         lambda: warm(spec, pinned),
         lambda: score_shard(ScoreTask(spec, shard, pinned, writes_rows=True)),
-        lambda: tier_shard(TierTask(spec, pinned, other, shard)),
+        lambda: tier_shard(tier_task(spec, pinned, other, shard)),
     ):
         with pytest.raises(ConfigError, match='"cudf" cannot be used in this process'):
             work()

@@ -73,8 +73,8 @@ def test_a_cut_between_two_float32_values_becomes_the_upper_one(cut, nearest_is_
 
 
 def test_a_newer_format_is_refused():
-    with pytest.raises(ConfigError, match=r"old\.json: has format 2 and this version reads 1"):
-        Thresholds.from_json(changed(lambda document: document.update(format=2)), "old.json")
+    with pytest.raises(ConfigError, match=r"old\.json: has format 3 and this version reads up to 2"):
+        Thresholds.from_json(changed(lambda document: document.update(format=3)), "old.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 1}', '{"format": 1, "classifiers": []}'])

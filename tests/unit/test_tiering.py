@@ -58,7 +58,7 @@ def test_the_identity_is_that_of_the_tiers_and_not_of_the_way_to_the_thresholds(
     same = TieringSpec(calibrate="frozen", thresholds="t.json", weights="tokens", allow_partial=True)
     assert same.identity() == TieringSpec().identity()
     others = [
-        TieringSpec(classifiers=("edu",)),
+        TieringSpec(keep="edu >= 3"),
         TieringSpec(ensemble="mean"),
         TieringSpec(ensemble_weights=(("edu", "1"),)),
         TieringSpec(missing="ignore"),
