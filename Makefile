@@ -40,7 +40,7 @@ gpu:
 	@nvidia-smi --list-gpus 2>/dev/null | grep --quiet GPU \
 		|| { echo "nvidia-smi finds no GPU here; make test-gpu needs one, and its driver"; exit 2; }
 
-test-kubernetes: $(VENV)/.check,$(EXTRA) $(VENV)/.kubernetes # one after the other: together pip seeks for an hour
+test-kubernetes: $(VENV)/.check,kubernetes
 	$(BIN)/python -m pytest tests/unit/test_kubernetes.py
 
 check: $(VENV)/.check,$(EXTRA)
