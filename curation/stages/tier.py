@@ -32,6 +32,7 @@ UNSCORED = "unscored"
 REJECTED = "rejected"
 """The tier of documents that a rule does not keep."""
 
+_TAKEN = {UNSCORED: "without a score", REJECTED: "that a rule does not keep"}
 _NUM_BUCKETS = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a tier names a folder: quality=<tier>
 
@@ -84,8 +85,8 @@ def tier_mistakes(tiers: Tiers) -> list[str]:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             mistakes.append(f"the tier {name!r} is there {names.count(name)} times; a tier is one range.")
-        if name in {UNSCORED, REJECTED}:
-            mistakes.append(f"{name!r} is the tier of documents without a score or not kept; choose another name.")
+        if name in _TAKEN:
+            mistakes.append(f"{name!r} is the tier of documents {_TAKEN[name]}; choose another name.")
         elif not _NAME.fullmatch(name):
             mistakes.append(f"the tier {name!r} must name a folder: letters, digits, dots, hyphens and underscores.")
     for name, (low, high) in tiers:
