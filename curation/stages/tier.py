@@ -1,6 +1,5 @@
 """Quality buckets → named tiers."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from curation.core import frames
 from curation.core.errors import ColumnError, ConfigError
 from curation.core.stage import Stage
+from curation.core.words import can_name_folder
 
 if TYPE_CHECKING:
     from curation.core.frames import Frame, Schema
@@ -34,7 +34,6 @@ REJECTED = "rejected"
 
 _TAKEN = {UNSCORED: "without a score", REJECTED: "that a rule does not keep"}
 _NUM_BUCKETS = 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a tier names a folder: quality=<tier>
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def tier_mistakes(tiers: Tiers) -> list[str]:
             mistakes.append(f"the tier {name!r} is there {names.count(name)} times; a tier is one range.")
         if name in _TAKEN:
             mistakes.append(f"{name!r} is the tier of documents {_TAKEN[name]}; choose another name.")
-        elif not _NAME.fullmatch(name):
+        elif not can_name_folder(name):
             mistakes.append(f"the tier {name!r} must name a folder: letters, digits, dots, hyphens and underscores.")
     for name, (low, high) in tiers:
         if not 0 <= low <= high < _NUM_BUCKETS:
