@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from curation.core.errors import ConfigError, CurationError, EndpointError
 from curation.core.fingerprint import canonical_json
+from curation.core.words import can_name_folder
 
 LONGEST_WAIT_S = 600.0
 """An endpoint that asks to be left alone for longer, or answers nothing for so long but that it should be asked later,
@@ -29,7 +30,6 @@ _FIRST_WAIT_S, _MOST_WAIT_S, _MOST_DOUBLINGS = 0.5, 30.0, 10
 _COME_AGAIN = {408, 409, 425, 429}
 _LIMITS = {429, 503}
 _PERHAPS_THIS_TEXT = {400, 413, 422}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEY = re.compile(r"[!-~]*")
 _SHORTEST_SECRET = 8
@@ -70,7 +70,7 @@ class AnnotatorSpec:
 
     def mistakes(self) -> list[str]:
         """What is wrong with the settings, or missing in the environment; no request is made."""
-        found = [] if _NAME.fullmatch(self.name) else ["name: letters, digits, dots, hyphens and underscores only."]
+        found = [] if can_name_folder(self.name) else ["name: letters, digits, dots, hyphens and underscores only."]
         if not self.model:
             found.append("model: is empty; name it as the endpoint does.")
         address = urlsplit(self.base_url)

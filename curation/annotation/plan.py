@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from curation.annotation.replies import Question, Replies
 from curation.annotation.rubric import Rubric, RubricSpec
 from curation.annotation.sample import Document, Sample, SampleSpec
 from curation.core.errors import ConfigError
+from curation.core.words import can_name_folder
 from curation.data import storage
 from curation.data.inputs import InputSpec, find
 from curation.data.preview import preview
@@ -23,7 +23,6 @@ from curation.data.shards import split_all
 BYTES_A_TOKEN = 4
 """A guess for plans, until there are replies to measure by."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TAKEN = ("id", "url", "text", "lang")
 
 
@@ -81,7 +80,7 @@ class AnnotationSpec:
             f"rubric: a column of labels cannot be named {label!r}; letters, digits, dots, hyphens and underscores "
             f"only, and none of {', '.join(_TAKEN)}."
             for label in labels
-            if not _NAME.fullmatch(label) or label in _TAKEN
+            if not can_name_folder(label) or label in _TAKEN
         ]
         return found + self.input.mistakes() + where_mistakes(self.input) + self.sample.mistakes(self.input.carried)
 

@@ -1,5 +1,6 @@
 """Where everything lies in the directory of a run, and the columns of what lies there."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ _TYPES = {
     "float32": pa.float32(),
     "float64": pa.float64(),
 }
+_CLASSIFIER_FOLDER = re.compile(r"(.+)-([0-9a-f]{8})")
 _POSITION = pa.field("position", pa.int64(), nullable=False)
 
 QUARANTINE_SCHEMA = pa.schema(
@@ -59,6 +61,12 @@ def schema_of_columns(schema: pa.Schema) -> tuple[tuple[str, str], ...]:
 def classifier_folder(name: str, fingerprint: str) -> str:
     """The folder of a classifier's scores: another fingerprint gets another folder, so nothing of two models mixes."""
     return f"{name}-{fingerprint[:8]}"
+
+
+def classifier_of(folder: str) -> tuple[str, str] | None:
+    """The name and the beginning of the fingerprint in a folder's name; None where it is no `classifier_folder`."""
+    match = _CLASSIFIER_FOLDER.fullmatch(folder)
+    return (match[1], match[2]) if match else None
 
 
 @dataclass(frozen=True)

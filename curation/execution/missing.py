@@ -1,12 +1,11 @@
 """What a run still has to do, and why: the difference between what the plan needs and what records say."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from curation.data import storage
-from curation.data.layout import Layout
+from curation.data.layout import Layout, classifier_of
 from curation.data.shards import Shard
 from curation.execution.audit import ShardRecords, read_records
 from curation.execution.documents import DOCUMENTS
@@ -108,5 +107,5 @@ def _former_fingerprints(orphans: Sequence[str], pinned: Sequence[Pinned]) -> Ma
     """Classifier → the short fingerprint under which it has scored here before, if it was another one."""
     folders = {orphan.split("/")[1] for orphan in orphans if orphan.startswith("scores/")}
     names, now = {each.name for each in pinned}, {each.folder for each in pinned}
-    matches = (re.fullmatch(r"(.+)-([0-9a-f]{8})", folder) for folder in sorted(folders - now))
-    return {match[1]: match[2] for match in matches if match and match[1] in names}
+    found = (classifier_of(folder) for folder in sorted(folders - now))
+    return {each[0]: each[1] for each in found if each and each[0] in names}

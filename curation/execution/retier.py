@@ -1,6 +1,5 @@
 """Other opinions about scores that are there: a named tiering in the directory of a run. Reads sidecars, no text."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,9 +8,9 @@ from rich.console import Console
 
 from curation import config
 from curation.core.errors import CalibrationError, ClusterError, ConfigError, ShardError
-from curation.core.words import counted
+from curation.core.words import can_name_folder, counted
 from curation.data import storage
-from curation.data.layout import Layout, rows_schema, schema_of_columns
+from curation.data.layout import Layout, classifier_of, rows_schema, schema_of_columns
 from curation.data.shards import Shard, read_shards
 from curation.data.sidecar import read_record, read_schema
 from curation.execution.audit import ShardRecords, problems, read_records
@@ -27,9 +26,6 @@ from curation.execution.walltime import stop_on_signals
 from curation.execution.window import IN_FLIGHT_PER_WORKER, TASK_S
 from curation.inference.replica import ScoringSpec
 from curation.stages.tiering import TieringSpec
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FOLDER = re.compile(r"(.+)-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def retier(planned: RetierPlan, console: Console) -> int:
 def _name_mistakes(name: str) -> list[str]:
     if name == NAME:
         return [f"name: {NAME!r} is the run's own tiering, which run_ensemble.py forms; choose another name."]
-    if not _NAME.fullmatch(name):
+    if not can_name_folder(name):
         return [f"name: {name!r} names a folder: letters, digits, dots, hyphens and underscores only."]
     return []
 
@@ -164,8 +160,8 @@ def stored_scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
             num_files.setdefault(folder, []).append(name)
     by_name: dict[str, list[str]] = {}
     for folder in num_files:
-        if match := _FOLDER.fullmatch(folder):
-            by_name.setdefault(match[1], []).append(folder)
+        if known := classifier_of(folder):
+            by_name.setdefault(known[0], []).append(folder)
     for name, folders in by_name.items():
         most = max(len(num_files[folder]) for folder in folders)
         best = [folder for folder in folders if len(num_files[folder]) == most]

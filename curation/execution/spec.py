@@ -1,6 +1,5 @@
 """A whole config as one value."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from curation.classifiers import catalog, source
 from curation.core.classifier import Classifier
 from curation.core.errors import ModelError
 from curation.core.fingerprint import fingerprint
+from curation.core.words import can_name_folder
 from curation.data.inputs import RESERVED, InputSpec
 from curation.data.layout import Layout, classifier_folder
 from curation.data.reader import where_mistakes
@@ -17,8 +17,6 @@ from curation.execution.cluster.spec import ClusterSpec
 from curation.inference.replica import ScoringSpec
 from curation.inference.tokens import TokensSpec
 from curation.stages.tiering import TieringSpec
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 KINDS: config.Kinds = {Classifier: classifiers.kind}
 CATALOGS: config.Catalogs = {Classifier: catalog.table}
@@ -55,7 +53,7 @@ class RunSpec:
         found += [
             f"classifier.{name}: names a folder and a column: letters, digits, dots, hyphens and underscores only."
             for name in names
-            if not _NAME.fullmatch(name)
+            if not can_name_folder(name)
         ]
         if not self.output:
             found.append("output: is empty; name the directory of the run.")

@@ -1,6 +1,5 @@
 """Quality buckets → named tiers."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from curation.core import frames
 from curation.core.errors import ColumnError, ConfigError
 from curation.core.stage import Stage
+from curation.core.words import can_name_folder
 
 if TYPE_CHECKING:
     from curation.core.frames import Frame, Schema
@@ -32,8 +32,8 @@ UNSCORED = "unscored"
 REJECTED = "rejected"
 """The tier of documents that a rule does not keep."""
 
+_TAKEN = {UNSCORED: "without a score", REJECTED: "that a rule does not keep"}
 _NUM_BUCKETS = 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # a tier names a folder: quality=<tier>
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def tier_mistakes(tiers: Tiers) -> list[str]:
     for name in dict.fromkeys(names):
         if names.count(name) > 1:
             mistakes.append(f"the tier {name!r} is there {names.count(name)} times; a tier is one range.")
-        if name in {UNSCORED, REJECTED}:
-            mistakes.append(f"{name!r} is the tier of documents without a score or not kept; choose another name.")
-        elif not _NAME.fullmatch(name):
+        if name in _TAKEN:
+            mistakes.append(f"{name!r} is the tier of documents {_TAKEN[name]}; choose another name.")
+        elif not can_name_folder(name):
             mistakes.append(f"the tier {name!r} must name a folder: letters, digits, dots, hyphens and underscores.")
     for name, (low, high) in tiers:
         if not 0 <= low <= high < _NUM_BUCKETS:

@@ -16,6 +16,8 @@ from curation.training.recipe import Setting
 
 Values = NDArray[np.floating]
 
+_NOISE = 1e-6  # of the spread that is usual among features
+
 
 class FittedHead(Protocol):
     """A fitted head of any form."""
@@ -181,11 +183,15 @@ class Standard:
 
     @classmethod
     def of(cls, features: NDArray[np.float32]) -> "Standard":
-        """Features brought there; one that is constant stays 0."""
+        """Features brought there; one that is constant, but perhaps for noise, is 0.
+
+        Trunks have such features. Weighed by so small a spread, they would make heads whose scores are rounding errors.
+        """
         wide = features.astype(np.float64)
         mean, scale = wide.mean(axis=0), wide.std(axis=0)
-        scale[scale == 0] = 1.0
-        return cls((wide - mean) / scale, mean, scale)
+        is_constant = scale <= _NOISE * np.median(scale)
+        scale[is_constant] = 1.0
+        return cls(np.where(is_constant, 0.0, wide - mean) / scale, mean, scale)
 
     def fold(
         self, weight_OD: NDArray[np.floating], bias_O: NDArray[np.floating]

@@ -92,3 +92,10 @@ def test_length_alone_is_a_baseline_even_where_all_documents_are_equally_long():
     name, learner = baseline_of(annotations, np.array([0.0, 1.0, 2.0], np.float32))
     model = learner.fit(np.arange(3), Choice(learner.settings[0], 1, 0.0))
     assert (name, learner.scores(model, np.arange(3)).tolist()) == ("length alone", [1.0, 1.0, 1.0])
+
+
+def test_a_feature_that_is_constant_but_for_noise_has_no_weight(toy):
+    features, labels = toy
+    features[:, 3] *= 1e-33
+    (head,) = Ridge().heads(features, labels, {"l2": 0.1})
+    assert head.weight[3] == 0

@@ -44,6 +44,7 @@ def test_a_quality_that_is_not_whole_is_refused():
         ((("a", (0, 19)), ("b", (5, 4))), "the tier 'b' is 5 to 4; "),
         ((("a", (0, 9)), ("a", (10, 19))), "the tier 'a' is there 2 times; "),
         ((("unscored", (0, 19)),), "'unscored' is the tier of documents without a score; "),
+        ((("rejected", (0, 19)),), "'rejected' is the tier of documents that a rule does not keep; "),
         ((("../a", (0, 19)),), "the tier '../a' must name a folder: "),
         ((), "no tier holds buckets 0 to 19; "),
     ],
