@@ -1,7 +1,8 @@
-"""A planned mix in the words of those who train: one file for each phase and trainer."""
+"""A mix in the words of those who train: one file for each phase and trainer."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -11,40 +12,59 @@ from curation.mixing.plan import MixPlan
 _DIGITS = 9
 
 
-def files(plan: MixPlan) -> Iterator[tuple[str, str]]:
-    """(name, text) of every file.
+class Part(NamedTuple):
+    """What a trainer draws from in a phase: which share of its tokens, how often each of them, and where they are."""
 
-    Paths are `path` of a counted source, and otherwise its name: where the tokens of a source lie is for the trainer to
-    say, which reads them after its own tokenizer.
+    name: str
+    path: str
+    weight: float
+    epochs: float
+
+
+def parts(plan: MixPlan, phase: int) -> list[Part]:
+    """Every source that a phase draws from.
+
+    The path is that of a counted source, and otherwise its name: where its tokens lie is for the trainer to say, which
+    reads them after its own tokenizer.
     """
-    for place, phase in enumerate(plan.spec.phase):
-        drawn = np.flatnonzero(plan.tokens[:, place]).tolist()
-        weights = [round(float(plan.weights[row, place]), _DIGITS) for row in drawn]
-        names = [plan.sources[row].name for row in drawn]
-        paths = [plan.sources[row].path or plan.sources[row].name for row in drawn]
-        repeated = [max(1.0, float(plan.epochs[row, place])) for row in drawn]
-        blend = " ".join(f"{weight:.{_DIGITS}f} {path}" for weight, path in zip(weights, paths, strict=True))
-        yield f"megatron-{phase.name}.txt", blend + "\n"
-        yield (
-            f"olmo-core-{phase.name}.yaml",
-            _yaml(
-                {
-                    "requested_tokens": int(plan.tokens[:, place].sum()),
-                    "source_configs": [
-                        {
-                            "source_name": name,
-                            "target_ratio": weight,
-                            "max_repetition_ratio": round(times, 6),
-                            "paths": [path],
-                        }
-                        for name, weight, times, path in zip(names, weights, repeated, paths, strict=True)
-                    ],
-                }
-            ),
+    return [
+        Part(
+            plan.sources[row].name,
+            plan.sources[row].path or plan.sources[row].name,
+            float(plan.weights[row, phase]),
+            float(plan.epochs[row, phase]),
         )
-        yield f"nanotron-{phase.name}.yaml", _yaml({"dataset_folder": paths, "dataset_weights": weights})
-        interleave = {"datasets": paths, "probabilities": weights, "stopping_strategy": "all_exhausted"}
-        yield f"interleave-datasets-{phase.name}.json", json.dumps(interleave, indent=1) + "\n"
+        for row in np.flatnonzero(plan.tokens[:, phase]).tolist()
+    ]
+
+
+def files(phase: str, num_tokens: int, drawn: Sequence[Part]) -> Iterator[tuple[str, str]]:
+    """(name, text) of the files of a phase.
+
+    `megatron`: what Megatron-LM's --data-path is given, or a file for --data-args-path. `olmo-core`: a
+    SourceMixtureList. `nanotron`: NanosetDatasetsArgs, under data_stages.data.dataset. `interleave-datasets`: paths,
+    and arguments of datasets.interleave_datasets, which draws rows: of equal length, such as packed sequences.
+    """
+    weights = [round(each.weight, _DIGITS) for each in drawn]
+    paths = ["_".join(each.path.split()) for each in drawn]  # Megatron splits a blend at blanks
+    blend = " ".join(f"{weight:.{_DIGITS}f} {path}" for weight, path in zip(weights, paths, strict=True))
+    yield f"megatron-{phase}.txt", blend + "\n"
+    listed = [
+        {
+            "source_name": each.name,
+            "target_ratio": weight,
+            "paths": [path],
+            "max_repetition_ratio": round(max(1.0, each.epochs), 6),
+        }
+        for each, weight, path in zip(drawn, weights, paths, strict=True)
+    ]
+    yield f"olmo-core-{phase}.yaml", f"# requested_tokens: {num_tokens}\n" + _yaml({"sources": listed})
+    yield f"nanotron-{phase}.yaml", _yaml({"dataset_folder": paths, "dataset_weights": weights})
+    interleave = {"probabilities": weights, "stopping_strategy": "all_exhausted"}
+    yield (
+        f"interleave-datasets-{phase}.json",
+        json.dumps({"paths": paths, "arguments": interleave}, indent=1, ensure_ascii=False) + "\n",
+    )
 
 
 def _yaml(value: object) -> str:

@@ -1,19 +1,40 @@
 """A mix, planned: tokens of every source in every phase, and what the limits cost."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curation import config
 from curation.core.errors import ConfigError
+from curation.core.extras import missing
 from curation.mixing.solving import Source, limits, most_tokens, solve
-from curation.mixing.spec import MixSpec, words
-from curation.mixing.supply import sources
+from curation.mixing.spec import MixSpec
+from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
 
 FORMAT = 1
 _ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
+
+
+class Run(NamedTuple):
+    """A run that a mix draws from: how its tokens were counted, and the identity of what was planned with."""
+
+    name: str
+    path: str
+    tiering: str
+    tokens: str
+    identity: str
+
+
+class Gain(NamedTuple):
+    """What could be drawn beyond what can be now, within all bounds, if sources could be drawn once more."""
+
+    of: str
+    supply: int
+    more_tokens: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,13 +42,15 @@ class MixPlan:
     """`tokens` are whole numbers [sources, phases]; of each source in all phases at most its tokens times its limit."""
 
     spec: MixSpec
-    sources: Sequence[Source]
+    runs: tuple[Run, ...]
+    sources: tuple[Source, ...]
     tokens: NDArray[np.int64]
+    gains: tuple[Gain, ...] = ()
 
     @property
     def epochs(self) -> NDArray[np.float64]:
         """How often each source is drawn in each phase."""
-        return np.asarray(self.tokens / np.asarray([[max(1, each.num_tokens)] for each in self.sources]))
+        return np.asarray(self.tokens / np.asarray([[each.num_tokens] for each in self.sources]))
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -40,76 +63,132 @@ class MixPlan:
         total = self.tokens.sum(axis=1)
         return float((total * np.maximum(self.epochs.sum(axis=1), 1)).sum() / total.sum())
 
-    def to_json(self) -> dict[str, Any]:
-        """The whole plan as JSON values."""
+    @property
+    def unique_tokens(self) -> int:
+        """The drawn tokens, each counted once."""
+        supply = np.asarray([each.num_tokens for each in self.sources])
+        return int(np.minimum(self.tokens.sum(axis=1), supply).sum())
+
+    def to_json(self) -> bytes:
+        """The whole plan; `from_json` reads it."""
         phases = [each.name for each in self.spec.phase]
         most = limits(self.spec, self.sources)
-        return {
+        found = {
             "format": FORMAT,
-            "phases": [
-                {"name": phase, "tokens": int(self.tokens[:, place].sum())} for place, phase in enumerate(phases)
-            ],
+            "config": config.dump(self.spec),
+            "runs": [each._asdict() for each in self.runs],
+            "phases": [{"name": name, "tokens": int(self.tokens[:, at].sum())} for at, name in enumerate(phases)],
+            "unique_tokens": self.unique_tokens,
             "repetition": round(self.repetition, 6),
             "sources": [
                 {
-                    "name": source.name,
-                    "path": source.path,
-                    "labels": dict(source.labels),
-                    "supply": source.num_tokens,
-                    "max_epochs": float(most[row]) if np.isfinite(most[row]) else None,
+                    **{field.name: getattr(source, field.name) for field in fields(source)},
+                    "max_epochs": _finite(most[row]),
                     "draws": {
                         phase: {
-                            "tokens": int(self.tokens[row, place]),
-                            "epochs": round(float(self.epochs[row, place]), 6),
-                            "weight": round(float(self.weights[row, place]), 9),
+                            "tokens": int(self.tokens[row, at]),
+                            "epochs": round(float(self.epochs[row, at]), 6),
+                            "weight": round(float(self.weights[row, at]), 9),
                         }
-                        for place, phase in enumerate(phases)
+                        for at, phase in enumerate(phases)
                     },
                 }
                 for row, source in enumerate(self.sources)
             ],
-            "one_more_epoch": [
-                {
-                    "of": words(limit.where),
-                    "max_epochs": limit.max_epochs,
-                    "more_tokens": gain if np.isfinite(gain) else None,
-                }
-                for limit, gain in zip(self.spec.limit, one_more_epoch(self.spec, self.sources), strict=True)
-            ],
+            "one_more_epoch": [{**each._asdict(), "more_tokens": _finite(each.more_tokens)} for each in self.gains],
         }
+        return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, url: str) -> "MixPlan":
+        """What `to_json` wrote. Raises ConfigError when it is of a newer format, or damaged."""
+        try:
+            found = json.loads(data)
+            if found["format"] > FORMAT:
+                raise ConfigError(f"{url}: is of format {found['format']}; this version reads formats up to {FORMAT}.")
+            spec = config.parse(MixSpec, found["config"])
+            names = [field.name for field in fields(Source)]
+            sources = tuple(
+                Source(**{name: each[name] for name in names} | {"key": tuple(each["key"])})
+                for each in found["sources"]
+            )
+            tokens = [[each["draws"][phase.name]["tokens"] for phase in spec.phase] for each in found["sources"]]
+            gains = tuple(
+                Gain(**{**each, "more_tokens": np.inf if each["more_tokens"] is None else each["more_tokens"]})
+                for each in found["one_more_epoch"]
+            )
+            return cls(spec, tuple(Run(**each) for each in found["runs"]), sources, np.asarray(tokens, np.int64), gains)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ConfigError(f"{url}: is no plan of a mix ({error}); plan it again with plan_mix.py.") from error
 
     def lines(self) -> Iterator[str]:
         """The plan for people."""
+        for run in self.runs:
+            yield f"run {run.name}: tiering {run.tiering} of {run.path}; tokens are {run.tokens}"
         width = max(len(each.name) for each in self.sources)
-        for place, phase in enumerate(self.spec.phase):
-            yield f"phase {phase.name}: {int(self.tokens[:, place].sum()):,} tokens"
+        for at, phase in enumerate(self.spec.phase):
+            yield f"phase {phase.name}: {int(self.tokens[:, at].sum()):,} tokens"
             for row, source in enumerate(self.sources):
-                if self.tokens[row, place]:
-                    drawn = f"{int(self.tokens[row, place]):>22,}  {self.weights[row, place]:7.2%}"
-                    yield f"  {source.name:<{width}}  {drawn}  {self.epochs[row, place]:6.2f} of {source.num_tokens:,}"
-        yield f"a drawn token is drawn {self.repetition:.2f} times on average"
-        for limit, gain in zip(self.spec.limit, one_more_epoch(self.spec, self.sources), strict=True):
-            about = f"one more epoch than {limit.max_epochs:g} of {words(limit.where)}"
-            yield f"{about}: {gain:,.0f} more tokens within all bounds" if np.isfinite(gain) else f"{about}: not bound"
+                if self.tokens[row, at]:
+                    drawn = f"{int(self.tokens[row, at]):>22,}  {self.weights[row, at]:7.2%}"
+                    yield f"  {source.name:<{width}}  {drawn}  {self.epochs[row, at]:6.2f} of {source.num_tokens:,}"
+        yield f"{self.unique_tokens:,} tokens are unique; a drawn token is drawn {self.repetition:.2f} times on average"
+        for each in self.gains:
+            gain = (
+                f"{each.more_tokens:,.0f} more tokens" if np.isfinite(each.more_tokens) else "nothing, for none binds"
+            )
+            yield f"one more epoch of {each.of} ({each.supply:,} tokens) would let be had: {gain}"
+        if len({run.tokens for run in self.runs}) > 1:
+            yield "note: the runs count tokens in several ways, so their tokens are not the same unit"
+        if self.runs and any(not each.run for each in self.sources):
+            yield "note: tokens of sources that are known by their count are taken to be the same unit as those of runs"
 
 
 def plan(spec: MixSpec) -> MixPlan:
     """Count the supply and solve. Raises ConfigError with every mistake, or with the bounds that are in the way."""
-    if mistakes := spec.mistakes():
+    if mistakes := [*spec.mistakes(), *missing("mix", "highspy", "yaml")]:
         raise ConfigError(*mistakes)
-    found = sources(spec)
-    epochs = solve(spec, found)
-    return MixPlan(spec, found, _whole(spec, found, epochs))
+    runs = look(spec)
+    found = (
+        *(source for each in runs for source in sources_of(each)),
+        *(counted_source(each) for each in spec.source),
+    )
+    if mistakes := list(spec.idle([each.labels for each in found])):
+        raise ConfigError(*mistakes)
+    tokens = _whole(spec, found, solve(spec, found))
+    drawn = tuple(
+        Run(each.supply.name, each.sidecars.layout.root, each.supply.tiering, each.tokens, each.identity)
+        for each in runs
+    )
+    return MixPlan(spec, drawn, found, tokens, tuple(one_more_epoch(spec, found)))
 
 
-def one_more_epoch(spec: MixSpec, found: Sequence[Source]) -> list[float]:
-    """For each limit the tokens that could be had beyond those that can now, if it were one epoch higher."""
+def look(spec: MixSpec) -> tuple[Tiered, ...]:
+    """The runs of a mix. Raises ConfigError with what is wrong with all of them."""
+    found: list[Tiered] = []
+    mistakes: list[str] = []
+    for each in spec.run:
+        try:
+            found.append(tiered(each))
+        except ConfigError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigError(*mistakes)
+    return tuple(found)
+
+
+def one_more_epoch(spec: MixSpec, found: Sequence[Source]) -> Iterator[Gain]:
+    """For each tier, and each source without one, what its limit keeps from being had: its limit one higher, solved."""
     now = most_tokens(spec, found)
-    gains = []
-    for place, limit in enumerate(spec.limit):
-        raised = (*spec.limit[:place], replace(limit, max_epochs=limit.max_epochs + 1), *spec.limit[place + 1 :])
-        gains.append(most_tokens(replace(spec, limit=raised), found) - now if np.isfinite(now) else np.inf)
-    return gains
+    groups: dict[str, list[int]] = {}
+    for row, source in enumerate(found):
+        of = f"tier {source.labels['tier']}" if "tier" in source.labels else source.name
+        groups.setdefault(of, []).append(row)
+    for of, rows in groups.items():
+        more = np.zeros(len(found))
+        more[rows] = 1.0
+        gain = most_tokens(spec, found, more) - now if np.isfinite(now) else np.inf
+        yield Gain(of, sum(found[row].num_tokens for row in rows), max(0.0, gain))
 
 
 def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -118,13 +197,26 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
     exact = supply[:, None] * epochs
     tokens = np.rint(exact).astype(np.int64)
     most = np.floor(limits(spec, found) * supply + _ROUNDING)
-    for place, phase in enumerate(spec.phase):
+    for at, phase in enumerate(spec.phase):
         over = np.maximum(tokens.sum(axis=1) - most, 0)
-        tokens[:, place] -= np.minimum(over, tokens[:, place]).astype(np.int64)
-        left = round(phase.tokens) - int(tokens[:, place].sum())
-        for row in np.argsort(-exact[:, place], kind="stable"):
+        tokens[:, at] -= np.minimum(over, tokens[:, at]).astype(np.int64)
+        left = round(phase.tokens) - int(tokens[:, at].sum())
+        for row in np.argsort(-exact[:, at], kind="stable"):
             room = most[row] - tokens[row].sum()
-            change = int(np.clip(left, -tokens[row, place], max(0.0, room))) if exact[row, place] > 0 else 0
-            tokens[row, place] += change
+            change = int(np.clip(left, -tokens[row, at], max(0.0, room))) if exact[row, at] > 0 else 0
+            tokens[row, at] += change
             left -= change
     return tokens
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def same_mix(one: MixSpec, other: MixSpec) -> bool:
+    """Whether two specs ask for the same plan, wherever it goes, and whatever their seeds and clusters."""
+    return _asked(one) == _asked(other)
+
+
+def _asked(spec: MixSpec) -> Mapping[str, Any]:
+    return {key: value for key, value in config.dump(spec).items() if key not in {"output", "seed", "cluster"}}

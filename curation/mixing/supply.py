@@ -1,83 +1,231 @@
 """Where tokens come from: the tiers of runs, counted in their sidecars, and counts from elsewhere."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from curation.core.errors import ConfigError
+from curation.core.errors import ConfigError, ShardError
+from curation.core.fingerprint import fingerprint_each
+from curation.core.words import counted
 from curation.data import storage
 from curation.data.layout import Layout
 from curation.data.shards import Shard, read_shards
-from curation.data.sidecar import NULLABLE, read_columns, read_record
+from curation.data.sidecar import NULLABLE, Record, read_columns, read_record
 from curation.execution.retier import carried_columns, stored_scores
 from curation.execution.spec import GroupColumn
 from curation.mixing.solving import Source
-from curation.mixing.spec import MixSpec, RunSupply
+from curation.mixing.spec import QUALITY, CountedSupply, RunSupply
 from curation.stages.bucket import group_codes
 from curation.stages.tier import REJECTED, UNSCORED
 
-_THREADS = 4
-_OF_TIERS = "quality"
+MOST_SOURCES = 10_000
+"""Of one run: more are no kinds of documents that anybody could weigh."""
+
+_READ_THREADS = 16
+_COUNT_THREADS = 4
+NO_SUPPLY = (UNSCORED, REJECTED)
+"""The tiers that are no supply unless they are named."""
+
+Key = tuple[str, ...]
+"""The tier of a source, and the values of its supply's columns, "" for a missing one."""
 
 
-def sources(spec: MixSpec) -> list[Source]:
-    """Every source of a mix, in the order of the config, those of a run by name. Raises ConfigError."""
-    counted = [Source(each.name, int(each.tokens), dict(each.labels), each.path) for each in spec.source]
-    return [source for run in spec.run for source in _of_run(run)] + counted
+@dataclass(frozen=True)
+class Column:
+    """A column that tells sources apart; the quality lies with the tiers, others where `GroupColumn` says."""
+
+    name: str
+    where: GroupColumn | None
 
 
-def _of_run(run: RunSupply) -> Iterator[Source]:
-    layout = Layout(storage.from_root(run.path))
+@dataclass(frozen=True)
+class Sidecars:
+    """Where the sidecars of a supply lie, and by which of their columns sources are told apart, beside the tier."""
+
+    supply: RunSupply
+    layout: Layout
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Tiered:
+    """A tiering of a run as supply: its shards, what their footers say of the tiers, how its tokens were counted.
+
+    `identity` follows from all that decides which documents are in which source.
+    """
+
+    sidecars: Sidecars
+    shards: tuple[Shard, ...]
+    totals: tuple[Mapping[str, Mapping[str, int]], ...]
+    tokens: str
+    identity: str
+
+    @property
+    def supply(self) -> RunSupply:
+        """The settings."""
+        return self.sidecars.supply
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The rows of a shard that can be drawn: `places` in its sidecars, and for each its key among `keys`."""
+
+    places: NDArray[np.intp]
+    keys: tuple[Key, ...]
+    codes: NDArray[np.intp]
+    num_tokens: NDArray[np.int64]
+    num_bytes: NDArray[np.int64]
+
+
+def counted_source(supply: CountedSupply) -> Source:
+    """The source that is known by its count alone."""
+    return Source(supply.name, int(supply.tokens), dict(supply.labels), supply.path)
+
+
+def tiered(supply: RunSupply) -> Tiered:
+    """Look at the footers of a run's sidecars. Raises ConfigError when its tiers are not there, or not of its rows."""
+    layout = Layout(storage.from_root(supply.path))
+    where = f"run.{supply.name}"
     if not storage.exists(layout.shards):
-        raise ConfigError(f"run.{run.name}: {run.path!r} is no directory of a run: it has no shards.parquet.")
+        raise ConfigError(f"{where}.path: {supply.path!r} is no directory of a run: it has no shards.parquet.")
     shards = read_shards(layout.shards)
-    there = [shard for shard in shards if storage.exists(layout.tiers(run.tiering, shard.name))]
-    if not there:
-        raise ConfigError(f"run.{run.name}: there is no tiering {run.tiering!r} in {layout.root}.")
-    if len(there) < len(shards):
-        raise ConfigError(f"run.{run.name}: {len(shards) - len(there):,} shards have no tiers; form them first.")
-    columns = {name: _column(run, layout, shards, name) for name in run.by}
-    with ThreadPoolExecutor(_THREADS) as threads:
-        counts = threads.map(lambda shard: _count(layout, run, shard, columns), shards)
-        total: Counter[tuple[str, ...]] = sum(counts, Counter())
-    for key, num_tokens in sorted(total.items()):
-        labels = {**dict(run.labels), **dict(zip(("tier", *run.by), key, strict=True))}
-        yield Source("/".join((run.name, *(value or "none" for value in key))), num_tokens, labels, layout.root)
+    with ThreadPoolExecutor(_READ_THREADS) as threads:
+        rows = list(threads.map(lambda shard: read_record(layout.rows(shard.name)), shards))
+        tiers = list(threads.map(lambda shard: read_record(layout.tiers(supply.tiering, shard.name)), shards))
+    if not any(tiers):
+        raise ConfigError(f"{where}.tiering: there is no tiering {supply.tiering!r} in {layout.root}.")
+    known = [(row, tier) for row, tier in zip(rows, tiers, strict=True) if row and tier and _belong(row, tier)]
+    if len(known) < len(shards):
+        raise ConfigError(
+            f"{where}: {counted(len(shards) - len(known), 'shard')} of {layout.root} have no tiers, or tiers of what "
+            "they held before; form them first, with the command that made them."
+        )
+    told = {"opinions": {tier["opinion"] for _, tier in known}, "counts": {row["tokens"] for row, _ in known}}
+    if mixed := [what for what, kinds in told.items() if len(kinds) > 1]:
+        raise ConfigError(
+            f"{where}: its shards hold {' and '.join(mixed)} of several settings; run again what made them."
+        )
+    totals = tuple(tier["tiers"] for _, tier in known)
+    if unknown := set(supply.tiers) - {tier for each in totals for tier in each}:
+        there = sorted({tier for each in totals for tier in each})
+        raise ConfigError(f"{where}.tiers: no document is {' or '.join(sorted(unknown))}; the tiers are {there}.")
+    columns = tuple(_column(supply, layout, shards, name) for name in supply.by)
+    facts = (
+        [shard.name, row["input"], row["reading"], tier["opinion"]]
+        for shard, (row, tier) in zip(shards, known, strict=True)
+    )
+    told_by = [[*supply.by], [each.where.folder if each.where else "" for each in columns], [*supply.tiers]]
+    return Tiered(
+        Sidecars(supply, layout, columns),
+        shards,
+        totals,
+        str(known[0][0]["tokens"]),
+        fingerprint_each(chain([told_by], facts)),
+    )
 
 
-def _column(run: RunSupply, layout: Layout, shards: Sequence[Shard], name: str) -> GroupColumn | None:
-    """Where a column is; None for the quality, which lies with the tiers."""
-    if name == _OF_TIERS:
-        return None
+def sources_of(run: Tiered) -> Iterator[Source]:
+    """The sources of a run by key, with what they hold. Raises ConfigError when there are too many, or none."""
+    supply, totals = run.supply, _Totals()
+    if not run.sidecars.columns and not set(NO_SUPPLY) & set(
+        supply.tiers
+    ):  # a blank document is unscored, and no supply
+        for tiers in run.totals:
+            for tier, sizes in tiers.items():
+                if is_supply(supply, tier):
+                    totals.add((tier,), sizes["documents"], sizes["tokens"], sizes["bytes"])
+    else:
+        with ThreadPoolExecutor(_COUNT_THREADS) as threads:
+            for found in threads.map(partial(_count, run.sidecars), run.shards):
+                for key, *held in found:
+                    totals.add(key, *held)
+                if len(totals.by_key) > MOST_SOURCES:
+                    raise ConfigError(
+                        f"run.{supply.name}.by: {list(supply.by)} make more than {MOST_SOURCES:,} sources; name "
+                        "columns of few values."
+                    )
+    if not totals.by_key:
+        raise ConfigError(f"run.{supply.name}: no document of {run.sidecars.layout.root} is of a tier that is supply.")
+    for key, (num_documents, num_tokens, num_bytes) in sorted(totals.by_key.items()):
+        labels = {**dict(supply.labels), **dict(zip(("tier", *supply.by), key, strict=True))}
+        name = "/".join((supply.name, *(value or "none" for value in key)))
+        yield Source(name, num_tokens, labels, "", supply.name, key, num_documents, num_bytes)
+
+
+def source_rows(run: Sidecars, shard: str) -> SourceRows:
+    """The rows of a shard that can be drawn: documents that were scored, in tiers that are supply, by key."""
+    url = run.layout.tiers(run.supply.tiering, shard)
+    tiers = read_columns(url, ["tier", *(QUALITY for each in run.columns if each.where is None)])
+    rows = read_columns(run.layout.rows(shard), ["n_tokens", "n_bytes", "state"])
+    if len(rows) != len(tiers):
+        raise ShardError(f"{url}: has {len(tiers)} rows, and there are {len(rows)} in rows/; form the tiering again.")
+    known = tiers.to_pandas()
+    for each in run.columns:
+        if each.where is not None:
+            table = read_columns(each.where.url(run.layout, shard), [each.name])
+            known[each.name] = table.to_pandas(types_mapper=NULLABLE.get)[each.name]
+    codes, keys = np.zeros(len(known), np.int64), list[Key]([()])
+    for name in ("tier", *(each.name for each in run.columns)):
+        codes, keys = _told_apart(codes, keys, known, name)
+    is_drawn = np.asarray([is_supply(run.supply, tier) for tier, *_ in keys], bool)[codes]
+    places = np.flatnonzero(is_drawn & (rows["state"].to_pandas() == "ok").to_numpy())
+    sizes = (rows[name].to_numpy()[places] for name in ("n_tokens", "n_bytes"))
+    return SourceRows(places, tuple(keys), codes[places], *sizes)
+
+
+def is_supply(supply: RunSupply, tier: str) -> bool:
+    """Whether documents of a tier can be drawn."""
+    return tier in supply.tiers if supply.tiers else tier not in NO_SUPPLY
+
+
+class _Totals:
+    def __init__(self) -> None:
+        self.by_key: dict[Key, tuple[int, int, int]] = {}
+
+    def add(self, key: Key, num_documents: int, num_tokens: int, num_bytes: int) -> None:
+        """Add what a source holds; one without tokens is none."""
+        if num_tokens:
+            held = self.by_key.get(key, (0, 0, 0))
+            self.by_key[key] = (held[0] + num_documents, held[1] + num_tokens, held[2] + num_bytes)
+
+
+def _belong(rows: Record, tiers: Record) -> bool:
+    """Whether tiers are those of the rows that lie beside them."""
+    return all(rows[key] == tiers[key] for key in ("input", "reading"))
+
+
+def _column(supply: RunSupply, layout: Layout, shards: Sequence[Shard], name: str) -> Column:
+    if name == QUALITY:
+        return Column(name, None)
     if name in dict(carried_columns(layout, shards)):
-        return GroupColumn(name)
+        return Column(name, GroupColumn(name))
     for scores in stored_scores(layout, shards):
         if dict(scores.columns).get(name) == "str":
-            return GroupColumn(name, scores.folder)
-    raise ConfigError(f"run.{run.name}.by: {name!r} is neither carried, nor a label of a classifier, nor quality.")
+            return Column(name, GroupColumn(name, scores.folder))
+    raise ConfigError(f"run.{supply.name}.by: {name!r} is neither carried, nor a label of a classifier, nor quality.")
 
 
-def _count(
-    layout: Layout, run: RunSupply, shard: Shard, columns: dict[str, GroupColumn | None]
-) -> Counter[tuple[str, ...]]:
-    """Tokens of a shard by tier and columns; documents without a tier, or rejected, are no supply."""
-    url = layout.tiers(run.tiering, shard.name)
-    if not columns and (record := read_record(url)):
-        totals = {(tier,): held["tokens"] for tier, held in record["tiers"].items()}
-    else:
-        tiers = read_columns(url, ["tier", *([_OF_TIERS] if _OF_TIERS in columns else [])]).to_pandas()
-        rows = read_columns(layout.rows(shard.name), ["n_tokens", "state"]).to_pandas()
-        keys = pd.DataFrame({"tier": tiers["tier"]})
-        for name, column in columns.items():
-            keys[name] = tiers[name].astype(str) if column is None else _strings(layout, shard, column)
-        totals = rows["n_tokens"][rows["state"] == "ok"].groupby([keys[name] for name in keys]).sum().to_dict()
-        totals = {key if isinstance(key, tuple) else (key,): value for key, value in totals.items()}
-    return Counter({key: int(value) for key, value in totals.items() if key[0] not in {UNSCORED, REJECTED} and value})
+def _told_apart(
+    codes: NDArray[np.int64], keys: Sequence[Key], frame: pd.DataFrame, name: str
+) -> tuple[NDArray[np.int64], list[Key]]:
+    """Rows of `codes` among `keys`, told apart by one column more."""
+    more, values = group_codes(frame, name)
+    there, codes = np.unique(codes * len(values) + more, return_inverse=True)
+    pairs = (divmod(int(each), len(values)) for each in there)
+    return codes, [(*keys[place], values[value]) for place, value in pairs]
 
 
-def _strings(layout: Layout, shard: Shard, column: GroupColumn) -> list[str]:
-    frame = read_columns(column.url(layout, shard.name), [column.column]).to_pandas(types_mapper=NULLABLE.get)
-    codes, values = group_codes(frame, column.column)
-    return [values[code] for code in codes]
+def _count(run: Sidecars, shard: Shard) -> list[tuple[Key, int, int, int]]:
+    """Documents, tokens and bytes of every source in a shard."""
+    rows = source_rows(run, shard.name)
+    num_documents = np.bincount(rows.codes, minlength=len(rows.keys))
+    num_tokens, num_bytes = np.zeros((2, len(rows.keys)), np.int64)
+    np.add.at(num_tokens, rows.codes, rows.num_tokens)
+    np.add.at(num_bytes, rows.codes, rows.num_bytes)
+    return list(zip(rows.keys, num_documents.tolist(), num_tokens.tolist(), num_bytes.tolist(), strict=True))

@@ -1,0 +1,199 @@
+"""The copying task: what is drawn of one shard, into a file for each phase and epoch."""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from curation.core.errors import ShardError
+from curation.data import storage
+from curation.data.inputs import InputSpec
+from curation.data.reader import read
+from curation.data.shards import Shard
+from curation.data.sidecar import SidecarWriter, iter_columns, read_columns, read_record
+from curation.mixing import drawing
+from curation.mixing.cuts import Documents, documents_of
+from curation.mixing.drawing import Cut
+from curation.mixing.folder import MixFolder
+from curation.mixing.spec import QUALITY
+from curation.mixing.supply import Key, Sidecars
+
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("id", "text")),
+        pa.field("n_tokens", pa.int64(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("source", "tier")),
+        pa.field(QUALITY, pa.int8(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("run", "shard")),
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+    ]
+)
+"""A row is a document drawn once; run, shard and position say where it comes from, epoch how often it was before."""
+
+
+@dataclass(frozen=True)
+class CopyTask:
+    """Copy what is drawn of a shard to the mix at `root`; `made_of` is what all of it follows from.
+
+    `sources` are those of the run, each with its cuts. Text is read as `reading` says, or with `copies` from the run's
+    own documents/, where they follow from its tiers.
+    """
+
+    root: str
+    made_of: str
+    sidecars: Sidecars
+    shard: Shard
+    reading: InputSpec
+    copies: bool
+    seed: int
+    phases: tuple[str, ...]
+    sources: tuple[tuple[Key, str, tuple[Cut, ...]], ...]
+
+
+class Copied(NamedTuple):
+    """A file: its path below the mix, and what it holds."""
+
+    path: str
+    phase: str
+    epoch: int
+    documents: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class ShardCopied:
+    """The files of a shard; and what each phase drew of each source: (phase, source, documents, tokens)."""
+
+    files: tuple[Copied, ...]
+    drawn: tuple[tuple[int, int, int, int], ...]
+
+
+def copy_shard(task: CopyTask) -> ShardCopied:
+    """Write what is drawn of a shard. Runs on a worker.
+
+    What is there already and follows from the same stays as it is; the text is read only if anything is missing. Raises
+    ShardError when the input is not what was scored.
+    """
+    places = tuple((key, row) for row, (key, *_) in enumerate(task.sources))
+    found = documents_of(task.sidecars, task.seed, task.shard.name, places)
+    begun = drawing.begun([cuts for *_, cuts in task.sources], found.sources, found.keys)
+    wanted = dict(_files(task, found, begun))
+    if not all(_follows(task, file) for file in wanted):
+        _copy(task, found, wanted)
+    times = np.diff(begun, axis=1)
+    drawn = (
+        (phase, int(row), int(here.sum()), int((here * found.num_tokens[found.sources == row]).sum()))
+        for row in np.unique(found.sources)
+        for phase, here in enumerate(times[found.sources == row].T)
+    )
+    return ShardCopied(tuple(wanted), tuple(drawn))
+
+
+def _files(task: CopyTask, found: Documents, begun: NDArray[np.int64]) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
+    """The files of a shard, and which of its documents are in each."""
+    folder = MixFolder("")
+    for place, phase in enumerate(task.phases):
+        before, after = begun[:, place], begun[:, place + 1]
+        for epoch in range(int(before.min(initial=0)), int(after.max(initial=0))):
+            here = (before <= epoch) & (epoch < after)
+            if here.any():
+                path = folder.documents(phase, epoch + 1, task.sidecars.supply.name, task.shard.name)
+                yield Copied(path, phase, epoch + 1, int(here.sum()), int(found.num_tokens[here].sum())), here
+
+
+def _about(task: CopyTask, file: Copied) -> dict[str, Any]:
+    where = {"kind": "mix", "mix": task.made_of, "run": task.sidecars.supply.name, "shard": task.shard.name}
+    return where | {"phase": file.phase, "epoch": file.epoch, "num_rows": file.documents, "tokens": file.tokens}
+
+
+def _follows(task: CopyTask, file: Copied) -> bool:
+    record = read_record(storage.join(task.root, file.path))
+    return record is not None and _about(task, file).items() <= record.items()
+
+
+def _copy(task: CopyTask, found: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]) -> None:
+    rows = _rows(task, found)
+    with ExitStack() as stack:
+        writers = {
+            file: stack.enter_context(SidecarWriter(storage.join(task.root, file.path), SCHEMA)) for file in wanted
+        }
+        num_found = 0
+        for positions, texts in _texts(task):
+            begin, end = np.searchsorted(found.positions, positions[[0, -1]] + [0, 1])
+            places = np.searchsorted(positions, found.positions[begin:end])
+            num_found += int((positions[places] == found.positions[begin:end]).sum())
+            here = rows.iloc[begin:end].assign(text=texts.iloc[places].to_numpy())
+            for file, writer in writers.items():
+                writer.write(here[wanted[file][begin:end]].assign(epoch=file.epoch))
+        if num_found < len(rows):
+            raise ShardError(f"{task.shard.url}: {len(rows) - num_found:,} documents that were scored are not there.")
+        for file, writer in writers.items():
+            writer.finish(_about(task, file))
+
+
+def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
+    """What is said of every document, but for its text and the epoch."""
+    layout, name = task.sidecars.layout, task.shard.name
+    tiers = read_columns(layout.tiers(task.sidecars.supply.tiering, name), ["tier", QUALITY]).take(found.places)
+    return pd.DataFrame(
+        {
+            "id": read_columns(layout.rows(name), ["id"])["id"].take(found.places).to_pandas(),
+            "n_tokens": found.num_tokens,
+            "source": np.asarray([source for _, source, _ in task.sources], object)[found.sources],
+            "tier": tiers["tier"].to_pandas(),
+            QUALITY: tiers[QUALITY].to_numpy(),
+            "run": task.sidecars.supply.name,
+            "shard": name,
+            "position": found.positions,
+        }
+    )
+
+
+def _texts(task: CopyTask) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
+    """Positions and texts of a shard in order, some at a time; of its copies only those of tiers that are there."""
+    layout, name = task.sidecars.layout, task.shard.name
+    rows, tiers = read_record(layout.rows(name)), read_record(layout.tiers(task.sidecars.supply.tiering, name))
+    if rows is None or tiers is None:
+        raise ShardError(f"{layout.root}: the sidecars of shard {name} are gone; plan the mix again.")
+    copies = [layout.documents(tier, name) for tier in tiers["tiers"]] if task.copies else []
+    records = [(url, record) for url in copies if (record := read_record(url)) is not None]
+    if records and all(record[key] == tiers[key] for _, record in records for key in ("input", "reading", "opinion")):
+        yield from _merged([url for url, _ in records], task.reading.partition_bytes)
+        return
+    reader = read(task.shard, task.reading)
+    for partition in reader:
+        if len(partition.frame):
+            yield partition.frame["position"].to_numpy(), partition.frame["text"]
+    if reader.fingerprint != rows["input"]:
+        raise ShardError(
+            f"{task.shard.url}: has changed since it was scored, so its tiers are those of other documents; run "
+            "run_ensemble.py there again, then plan_mix.py."
+        )
+
+
+def _merged(urls: list[str], most_bytes: int) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
+    """The documents of several files by position, some `most_bytes` of text at a time."""
+    positions: list[int] = []
+    texts: list[str] = []
+    num_bytes = 0
+    for position, text in heapq.merge(*map(_each, urls)):
+        positions.append(position)
+        texts.append(text)
+        num_bytes += len(text)
+        if num_bytes >= most_bytes:
+            yield np.asarray(positions), pd.Series(texts, dtype="str")
+            positions, texts, num_bytes = [], [], 0
+    if positions:
+        yield np.asarray(positions), pd.Series(texts, dtype="str")
+
+
+def _each(url: str) -> Iterator[tuple[int, str]]:
+    for table in iter_columns(url, ["position", "text"]):
+        yield from zip(table["position"].to_pylist(), table["text"].to_pylist(), strict=True)

@@ -1,0 +1,67 @@
+"""Which documents a part of a source is: those that come first in an order that a seed decides.
+
+Every document has a key, a hash of the seed and of where it lies. Its source lists its documents by key, over and over;
+the phases draw from that list one after the other. A document is drawn by the phase that it begins in, so what a phase
+draws is what it was to draw within a document. All that has to be known of a source, whatever its size, is one key for
+each end of a phase: documents below it have begun once more than the others.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+KEY_BITS = 62
+"""So that a key, and the one after the last, is an int64."""
+BIN_BITS = 12
+NUM_BINS = 1 << BIN_BITS
+
+_GAMMA, _MIX = np.uint64(0x9E3779B97F4A7C15), (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def keys(seed: int, run: str, shard: str, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The key of the documents at these positions of a shard, from 0 to 2^62 - 1: SplitMix64, begun by a hash."""
+    start = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}\0{run}\0{shard}".encode()))
+    with np.errstate(over="ignore"):
+        mixed = _mixed(_mixed(positions.astype(np.uint64) * _GAMMA) ^ start)
+    return (mixed >> np.uint64(64 - KEY_BITS)).astype(np.int64)
+
+
+def bins(of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The bin of each key, in the order of keys."""
+    return of >> (KEY_BITS - BIN_BITS)
+
+
+class Cut(NamedTuple):
+    """A place in the list of a source: how often all its documents have begun, and below which key once more."""
+
+    whole: int
+    below: int
+
+
+def bin_at(bin_tokens: NDArray[np.int64], left: int) -> tuple[int, int]:
+    """The bin of the last document that begins before `left` tokens of a source, and the tokens before that bin."""
+    ends = np.cumsum(bin_tokens)
+    place = int(np.searchsorted(ends, left))
+    return place, int(ends[place] - bin_tokens[place])
+
+
+def key_after(of: NDArray[np.int64], num_tokens: NDArray[np.int64], left: int) -> int:
+    """The key after that of the last document that begins before `left` tokens of these documents."""
+    order = np.argsort(of, kind="stable")
+    return int(of[order[np.searchsorted(np.cumsum(num_tokens[order]), left)]]) + 1
+
+
+def begun(cuts: Sequence[Sequence[Cut]], codes: NDArray[np.intp], of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each document has begun at each cut of its source [documents, cuts]; `codes` are the sources."""
+    whole = np.asarray([[cut.whole for cut in each] for each in cuts], np.int64)
+    below = np.asarray([[cut.below for cut in each] for each in cuts], np.int64)
+    return np.asarray(whole[codes] + (of[:, None] < below[codes]))
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    for shift, factor in zip((30, 27), _MIX, strict=True):
+        values = (values ^ (values >> np.uint64(shift))) * factor
+    return np.asarray(values ^ (values >> np.uint64(31)))
