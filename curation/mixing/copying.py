@@ -83,11 +83,11 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     """
     places = tuple((key, row) for row, (key, *_) in enumerate(task.sources))
     found = documents_of(task.sidecars, task.seed, task.shard.name, places)
-    begun = drawing.begun([cuts for *_, cuts in task.sources], found.sources, found.keys)
-    wanted = dict(_files(task, found, begun))
+    before = drawing.times_before([cuts for *_, cuts in task.sources], found.sources, found.keys)
+    wanted = dict(_files(task, found, before))
     if not all(_follows(task, file) for file in wanted):
         _copy(task, found, wanted)
-    times = np.diff(begun, axis=1)
+    times = np.diff(before, axis=1)
     drawn = (
         (phase, int(row), int(here.sum()), int((here * found.num_tokens[found.sources == row]).sum()))
         for row in np.unique(found.sources)
@@ -96,13 +96,13 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     return ShardCopied(tuple(wanted), tuple(drawn))
 
 
-def _files(task: CopyTask, found: Documents, begun: NDArray[np.int64]) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
+def _files(task: CopyTask, found: Documents, before: NDArray[np.int64]) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
     """The files of a shard, and which of its documents are in each."""
     folder = MixFolder("")
     for place, phase in enumerate(task.phases):
-        before, after = begun[:, place], begun[:, place + 1]
-        for epoch in range(int(before.min(initial=0)), int(after.max(initial=0))):
-            here = (before <= epoch) & (epoch < after)
+        begin, end = before[:, place], before[:, place + 1]
+        for epoch in range(int(begin.min(initial=0)), int(end.max(initial=0))):
+            here = (begin <= epoch) & (epoch < end)
             if here.any():
                 path = folder.documents(phase, epoch + 1, task.sidecars.supply.name, task.shard.name)
                 yield Copied(path, phase, epoch + 1, int(here.sum()), int(found.num_tokens[here].sum())), here

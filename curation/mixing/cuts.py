@@ -131,7 +131,7 @@ def find_cuts(
     numbers, keys, tokens = (np.concatenate(each) for each in zip(*parts, strict=True))
     documents = {number: (keys[numbers == number], tokens[numbers == number]) for number in wanted}
     cuts = (
-        tuple(Cut(end.whole, drawing.key_after(*documents[end.number], end.left) if end.left else 0) for end in each)
+        tuple(Cut(end.whole, drawing.key_at(*documents[end.number], end.left) if end.left else 0) for end in each)
         for each in ends
     )
     return Drawn(tuple(cuts), tuple(longest.tolist()))

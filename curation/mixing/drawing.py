@@ -1,9 +1,9 @@
 """Which documents a part of a source is: those that come first in an order that a seed decides.
 
 Every document has a key, a hash of the seed and of where it lies. Its source lists its documents by key, over and over;
-the phases draw from that list one after the other. A document is drawn by the phase that it begins in, so what a phase
-draws is what it was to draw within a document. All that has to be known of a source, whatever its size, is one key for
-each end of a phase: documents below it have begun once more than the others.
+the phases draw from that list one after the other. A document is drawn by the phase that its middle lies in, so what a
+phase draws is what it was to draw within half a document at either end. All that has to be known of a source, whatever
+its size, is one key for each end of a phase: documents below it have been drawn once more than the others.
 """
 
 from collections.abc import Sequence
@@ -35,27 +35,30 @@ def bins(of: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 class Cut(NamedTuple):
-    """A place in the list of a source: how often all its documents have begun, and below which key once more."""
+    """A place in the list of a source: how often all its documents were drawn, and below which key once more."""
 
     whole: int
     below: int
 
 
 def bin_at(bin_tokens: NDArray[np.int64], left: int) -> tuple[int, int]:
-    """The bin of the last document that begins before `left` tokens of a source, and the tokens before that bin."""
+    """The bin of the document in which `left` tokens of a source end, and the tokens before that bin."""
     ends = np.cumsum(bin_tokens)
     place = int(np.searchsorted(ends, left))
     return place, int(ends[place] - bin_tokens[place])
 
 
-def key_after(of: NDArray[np.int64], num_tokens: NDArray[np.int64], left: int) -> int:
-    """The key after that of the last document that begins before `left` tokens of these documents."""
+def key_at(of: NDArray[np.int64], num_tokens: NDArray[np.int64], left: int) -> int:
+    """The key below which are those of these documents whose middle lies before `left` tokens of them."""
     order = np.argsort(of, kind="stable")
-    return int(of[order[np.searchsorted(np.cumsum(num_tokens[order]), left)]]) + 1
+    ends = np.cumsum(num_tokens[order])
+    place = np.searchsorted(ends, left)
+    is_drawn = 2 * (ends[place] - left) < num_tokens[order[place]]
+    return int(of[order[place]]) + int(is_drawn)
 
 
-def begun(cuts: Sequence[Sequence[Cut]], codes: NDArray[np.intp], of: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often each document has begun at each cut of its source [documents, cuts]; `codes` are the sources."""
+def times_before(cuts: Sequence[Sequence[Cut]], codes: NDArray[np.intp], of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often each document is drawn before each cut of its source [documents, cuts]; `codes` are the sources."""
     whole = np.asarray([[cut.whole for cut in each] for each in cuts], np.int64)
     below = np.asarray([[cut.below for cut in each] for each in cuts], np.int64)
     return np.asarray(whole[codes] + (of[:, None] < below[codes]))

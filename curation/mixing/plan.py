@@ -178,35 +178,45 @@ def look(spec: MixSpec) -> tuple[Tiered, ...]:
 
 
 def one_more_epoch(spec: MixSpec, found: Sequence[Source]) -> Iterator[Gain]:
-    """For each tier, and each source without one, what its limit keeps from being had: its limit one higher, solved."""
+    """For each tier, and the sources without one, what their limits keep from being had: solved with one epoch more."""
     now = most_tokens(spec, found)
-    groups: dict[str, list[int]] = {}
-    for row, source in enumerate(found):
-        of = f"tier {source.labels['tier']}" if "tier" in source.labels else source.name
-        groups.setdefault(of, []).append(row)
-    for of, rows in groups.items():
-        more = np.zeros(len(found))
-        more[rows] = 1.0
+    tiers = [each.labels.get("tier") for each in found]
+    without = [each.name for each in found if "tier" not in each.labels]
+    for tier in dict.fromkeys(tiers):
+        more = np.asarray([each == tier for each in tiers], float)
         gain = most_tokens(spec, found, more) - now if np.isfinite(now) else np.inf
-        yield Gain(of, sum(found[row].num_tokens for row in rows), max(0.0, gain))
+        of = f"tier {tier}" if tier else without[0] if len(without) == 1 else "all without a tier"
+        supply = sum(each.num_tokens for each, is_more in zip(found, more, strict=True) if is_more)
+        yield Gain(of, supply, max(0.0, gain))
 
 
 def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Epochs as whole tokens: never above a source's limit; what rounding leaves over goes to the largest draws."""
+    """Epochs as whole tokens, those of a phase together as wanted, and never above a source's limit.
+
+    What rounding down leaves over goes to the largest remainders; what the solver's tolerance does, to the largest draws.
+    """
     supply = np.asarray([each.num_tokens for each in found], np.float64)
     exact = supply[:, None] * epochs
-    tokens = np.rint(exact).astype(np.int64)
+    tokens = np.floor(exact + _ROUNDING).astype(np.int64)
     most = np.floor(limits(spec, found) * supply + _ROUNDING)
     for at, phase in enumerate(spec.phase):
         over = np.maximum(tokens.sum(axis=1) - most, 0)
         tokens[:, at] -= np.minimum(over, tokens[:, at]).astype(np.int64)
         left = round(phase.tokens) - int(tokens[:, at].sum())
-        for row in np.argsort(-exact[:, at], kind="stable"):
-            room = most[row] - tokens[row].sum()
-            change = int(np.clip(left, -tokens[row, at], max(0.0, room))) if exact[row, at] > 0 else 0
-            tokens[row, at] += change
-            left -= change
+        drawn = np.flatnonzero(exact[:, at] > 0)
+        remainders = drawn[np.argsort(tokens[drawn, at] - exact[drawn, at], kind="stable")]
+        for row in remainders[: max(0, left)]:
+            left -= _change(tokens, row, at, most[row], 1)
+        for row in drawn[np.argsort(-exact[drawn, at], kind="stable")] if left else ():
+            left -= _change(tokens, row, at, most[row], left)
     return tokens
+
+
+def _change(tokens: NDArray[np.int64], row: int, at: int, most: float, by: int) -> int:
+    """Draw so many tokens more or fewer, as far as the limit and zero let; by how many it was."""
+    change = int(np.clip(by, -tokens[row, at], max(0.0, most - tokens[row].sum())))
+    tokens[row, at] += change
+    return change
 
 
 def _finite(value: float) -> float | None:

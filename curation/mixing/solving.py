@@ -144,7 +144,7 @@ class _Bounds:
             return (np.inf if found.is_unbounded else 0.0), []
         holds = np.abs(found.prices).reshape(2, -1).max(axis=0) > TOLERANCE
         abouts = [about for about, held in zip(self.about, holds, strict=True) if held and about]
-        return float(found.x[-1]), list(dict.fromkeys(abouts))
+        return max(0.0, float(found.x[-1])), list(dict.fromkeys(abouts))
 
 
 def _bounds(spec: MixSpec, kinds: _Kinds) -> _Bounds:

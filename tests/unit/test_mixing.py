@@ -1,14 +1,19 @@
+"""Plans of mixes: what is drawn of every source within limits and shares, and how that is said."""
+
+import json
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import yaml
 from run_files import REPOSITORY
 
 from curation import config
 from curation.core.errors import ConfigError
 from curation.mixing import exports
-from curation.mixing.plan import MixPlan, one_more_epoch, plan
-from curation.mixing.spec import CountedSupply, Limit, MixSpec, Phase, Share, Upsampling
+from curation.mixing.folder import keep
+from curation.mixing.plan import MixPlan, plan
+from curation.mixing.spec import CountedSupply, Limit, MixSpec, Phase, RunSupply, Share, Upsampling
 
 WEB = (("kind", ("web",)),)
 
@@ -21,13 +26,20 @@ def mix(*sources, tokens=100, **more):
     return MixSpec("out", (Phase("1", tokens),), source=sources, **more)
 
 
+def refused(spec):
+    """What is said of a mix that cannot be had."""
+    with pytest.raises(ConfigError) as error:
+        plan(spec)
+    return error.value.mistakes
+
+
 def test_without_bounds_all_sources_are_drawn_equally_often():
     found = plan(mix(source("a", 300), source("b", 100), tokens=200))
     assert found.tokens.ravel().tolist() == [150, 50]
 
 
 def test_a_source_at_its_limit_leaves_the_rest_to_the_others_in_proportion():
-    limits = (Limit(1.0, (("kind", ("web",)),)), Limit(9.0))
+    limits = (Limit(1.0, WEB), Limit(9.0))
     found = plan(mix(source("a", 100, kind="web"), source("b", 100), source("c", 300), tokens=900, limit=limits))
     assert found.tokens.ravel().tolist() == [100, 200, 600]
 
@@ -37,10 +49,28 @@ def test_shares_are_of_the_tokens_of_a_phase():
     assert found.tokens.ravel().tolist() == [59, 41]
 
 
+def test_a_limit_holds_over_all_phases_together():
+    phases = (Phase("1", 100), Phase("2", 100))
+    found = plan(
+        MixSpec("out", phases, source=(source("a", 50, kind="web"), source("b", 900)), limit=(Limit(1.0, WEB),))
+    )
+    assert found.tokens.sum(axis=0).tolist() == [100, 100]
+    assert found.tokens[0].sum() <= 50
+
+
+def test_thousands_of_sources_are_one_where_all_bounds_treat_them_alike():
+    sources = [source(str(number), 10 + number % 7, kind="web" if number % 2 else "code") for number in range(4_000)]
+    found = plan(mix(*sources, tokens=20_000, share=(Share(WEB, 0.7, 0.7),)))
+    web = np.asarray([each.labels["kind"] == "web" for each in found.sources])
+    supply = np.asarray([each.num_tokens for each in found.sources])
+    exact = supply * np.where(web, 14_000 / supply[web].sum(), 6_000 / supply[~web].sum())
+    assert (np.abs(found.tokens[:, 0] - exact) < 1 + 1e-6).all()
+
+
 def test_the_published_phases_of_nemotron_cc_come_out():
     spec = config.parse(MixSpec, config.load(REPOSITORY / "configs" / "mix_nemotron_cc.toml"))
     found = plan(spec)
-    web = np.asarray([dict(each.labels)["web"] == "yes" for each in found.sources])
+    web = np.asarray([each.labels["web"] == "yes" for each in found.sources])
     high = np.asarray([each.labels.get("tier") == "high" for each in found.sources])
     assert found.tokens.sum(axis=0).tolist() == [9_000_000_000_000, 6_000_000_000_000]
     drawn = found.tokens[web].sum(axis=0) / 1e12
@@ -54,74 +84,111 @@ def test_the_published_phases_of_nemotron_cc_come_out():
 
 
 def test_a_target_beyond_the_supply_says_what_is_in_the_way_and_what_could_be_had():
-    with pytest.raises(ConfigError) as refused:
-        plan(mix(source("a", 100), source("b", 50), tokens=1_000, limit=(Limit(4.0),)))
-    assert refused.value.mistakes == (
-        "In the way of 1,000 tokens: at most 4 epochs of a.",
-        "In the way of 1,000 tokens: at most 4 epochs of b.",
+    assert refused(mix(source("a", 100), source("b", 50), tokens=1_000, limit=(Limit(4.0),))) == (
+        "In the way of 1,000 tokens: at most 4 epochs of everything.",
         "With these bounds 600 tokens can be had, 60.0% of what is wanted.",
     )
 
 
-def test_a_share_that_cannot_be_met_is_named():
-    with pytest.raises(ConfigError) as refused:
-        plan(mix(source("a", 10, kind="web"), source("b", 1_000), share=(Share(WEB, 0.5, 1.0),), limit=(Limit(2.0),)))
-    assert "In the way of 100 tokens: a share of 0.5 to 1 from kind web in phase '1'." in refused.value.mistakes
-    assert refused.value.mistakes[-1] == "With these bounds 40 tokens can be had, 40.0% of what is wanted."
+def test_what_could_be_had_can_be_had_and_no_more():
+    bounds = {"limit": (Limit(3.0, WEB), Limit(5.0)), "share": (Share(WEB, 0.4, 0.5),)}
+    sources = source("a", 1_000, kind="web"), source("b", 900)
+    said = refused(mix(*sources, tokens=10_000, **bounds))
+    assert said[-1] == "With these bounds 7,500 tokens can be had, 75.0% of what is wanted."
+    assert plan(mix(*sources, tokens=7_500, **bounds)).tokens.ravel().tolist() == [3_000, 4_500]
+    assert refused(mix(*sources, tokens=7_501, **bounds))
 
 
-def test_upsampling_follows_the_curve_over_the_quality():
-    sources = [source(f"q{quality}", 1_000, quality=str(quality)) for quality in range(20)]
-    found = plan(mix(*sources, tokens=10_000, upsampling=Upsampling(a=0.4, p=1.0, lambda_=2.0), limit=()))
-    x = (np.arange(20) + 0.5) / 20
-    curve = np.where(x > 0.4, (x - 0.4) * np.exp(2 * (x - 0.4)), 0)
-    assert found.tokens.ravel() == pytest.approx(10_000 * curve / curve.sum(), abs=1.5)
+@pytest.mark.parametrize(("least", "most"), [(0.5, 1.0), (0.5, 0.5)])
+def test_a_share_that_cannot_be_met_is_named(least, most):
+    share = (Share(WEB, least, most),)
+    said = refused(mix(source("a", 10, kind="web"), source("b", 1_000), share=share, limit=(Limit(2.0),)))
+    assert f"In the way of 100 tokens: a share of {least:g} to {most:g} from kind web in phase '1'." in said
+    assert said[-1] == "With these bounds 40 tokens can be had, 40.0% of what is wanted."
 
 
-def test_upsampling_stops_at_the_limit():
-    sources = [source(f"q{quality}", 1_000, quality=str(quality)) for quality in range(20)]
-    found = plan(mix(*sources, tokens=30_000, upsampling=Upsampling(p=3.0, lambda_=3.0), limit=(Limit(7.0),)))
-    assert found.epochs.max() <= 7
-    assert found.epochs.ravel()[:8].tolist() == [0.0] * 8
+def test_shares_that_contradict_each_other_are_named_and_nothing_can_be_had():
+    code = (("kind", ("code",)),)
+    said = refused(
+        mix(source("a", 900, kind="web"), source("b", 900, kind="code"), share=(Share(WEB, 0.6), Share(code, 0.6)))
+    )
+    assert said == (
+        "In the way of 100 tokens: a share of 0.6 to 1 from kind web in phase '1'.",
+        "In the way of 100 tokens: a share of 0.6 to 1 from kind code in phase '1'.",
+        "With these bounds 0 tokens can be had, 0.0% of what is wanted.",
+    )
 
 
-def test_one_more_epoch_is_worth_what_it_lets_be_had():
-    spec = mix(source("a", 100), source("b", 50), tokens=100, limit=(Limit(4.0),))
-    assert one_more_epoch(spec, plan(spec).sources) == pytest.approx([150.0])
+def by_quality(**more):
+    """A mix of a source of 1,000 tokens for every bucket."""
+    return mix(*(source(f"q{bucket}", 1_000, quality=str(bucket)) for bucket in range(20)), **more)
+
+
+def test_the_curve_of_a_bucket_is_its_mean_over_the_bucket():
+    linear = Upsampling(a=0.4, p=1.0, lambda_=0.0)
+    assert [linear(bucket) for bucket in (0, 7, 8, 19)] == pytest.approx([0, 0, 0.025, 0.575])
+    inside = Upsampling(a=0.42, p=0.0, lambda_=0.0)  # 0.42 lies in bucket 8, of which three fifths are above it
+    assert [inside(bucket) for bucket in (7, 8, 9)] == pytest.approx([0, 0.6, 1])
+    assert Upsampling(a=0.95, p=0.0, lambda_=2.0)(19) == pytest.approx(20 * (math.exp(0.1) - 1) / 2)
+
+
+def test_upsampling_draws_in_proportion_to_the_curve():
+    found = plan(by_quality(tokens=10_000, upsampling=Upsampling(a=0.4, p=1.0, lambda_=0.0), limit=()))
+    middles = np.maximum(0.0, (np.arange(20) + 0.5) / 20 - 0.4)
+    assert found.tokens.ravel() == pytest.approx(10_000 * middles / middles.sum(), abs=1)
+
+
+def test_the_curve_is_cut_at_the_limit_and_what_that_leaves_is_drawn_below_it():
+    # By hand: the middles 0.025, 0.075, …, 0.575 add up to 3.6, and with 52 epochs in all C would be 14.4, more than 7 at
+    # the buckets 18 and 19. Without them C is 38 / 2.5, more than 7 at bucket 17; without that, 31 / 2.025, and 6.51 at 16.
+    found = plan(by_quality(tokens=52_000, upsampling=Upsampling(a=0.4, p=1.0, lambda_=0.0), limit=(Limit(7.0),)))
+    below = [31 / 2.025 * (0.025 + 0.05 * place) for place in range(9)]
+    assert found.epochs.ravel() == pytest.approx([0.0] * 8 + below + [7.0] * 3, abs=2e-3)
+
+
+def test_one_more_epoch_of_a_tier_is_worth_what_it_lets_be_had():
+    high, low, code = ((("tier", ("high",)),), (("tier", ("low",)),), (("kind", ("code",)),))
+    sources = source("a", 100, tier="high"), source("b", 50, tier="low"), source("c", 30, kind="code")
+    bounds = {"limit": (Limit(4.0, high), Limit(4.0, low), Limit(4.0, code)), "share": (Share(low, 0.0, 0.25),)}
+    now = 520 / 0.75  # of a and c all there is, and a third as much of b
+    assert [tuple(each) for each in plan(mix(*sources, **bounds)).gains] == [
+        ("tier high", 100, pytest.approx(820 - now)),  # then b is at its limit too
+        ("tier low", 50, pytest.approx(0.0)),
+        ("c", 30, pytest.approx(550 / 0.75 - now)),
+    ]
+    raised = bounds | {"limit": (Limit(5.0, high), *bounds["limit"][1:])}
+    assert plan(mix(*sources, tokens=820, **raised)).tokens.ravel().tolist() == [500, 200, 120]
+    assert refused(mix(*sources, tokens=821, **raised))
 
 
 def test_repetition_is_that_of_a_drawn_token():
     found = plan(mix(source("a", 100), source("b", 100), tokens=400, limit=(Limit(4.0),)))
-    assert found.repetition == pytest.approx(2.0)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.integers(1, 10**9), min_size=1, max_size=8),
-    st.floats(0.01, 20.0),
-    st.floats(0.1, 8.0),
-    st.integers(1, 3),
-)
-def test_a_plan_never_draws_more_than_supply_times_limit(supplies, wanted, most, num_phases):
-    total = max(1.0, wanted * sum(supplies))
-    phases = tuple(Phase(str(number), total / num_phases) for number in range(num_phases))
-    sources = tuple(source(str(number), tokens) for number, tokens in enumerate(supplies))
-    try:
-        found = plan(MixSpec("out", phases, source=sources, limit=(Limit(most),)))
-    except ConfigError:
-        assert wanted > most * 0.999 or total < 10
-        return
-    assert (found.tokens.sum(axis=1) <= np.floor(np.asarray(supplies) * most)).all()
-    assert found.tokens.sum() <= total + num_phases
+    assert (found.repetition, found.unique_tokens) == (pytest.approx(2.0), 200)
 
 
 def test_every_trainer_gets_the_weights_of_a_phase():
-    spec = mix(CountedSupply("books", 100, path="data/books"), source("code", 300), tokens=40)
-    texts = dict(exports.files(plan(spec)))
-    assert texts["megatron-1.txt"] == "0.250000000 data/books 0.750000000 code\n"
-    assert texts["nanotron-1.yaml"] == "dataset_folder:\n- data/books\n- code\ndataset_weights:\n- 0.25\n- 0.75\n"
-    assert '"probabilities": [\n  0.25,\n  0.75\n ]' in texts["interleave-datasets-1.json"]
-    assert "target_ratio: 0.25" in texts["olmo-core-1.yaml"]
+    found = plan(mix(CountedSupply("books", 100, path="data/books"), source("my code", 300), tokens=800))
+    texts = dict(exports.files("1", 800, exports.parts(found, 0)))
+    assert texts["megatron-1.txt"].split() == ["0.250000000", "data/books", "0.750000000", "my_code"]
+    assert yaml.safe_load(texts["nanotron-1.yaml"]) == {
+        "dataset_folder": ["data/books", "my_code"],
+        "dataset_weights": [0.25, 0.75],
+    }
+    assert yaml.safe_load(texts["olmo-core-1.yaml"])["sources"][0] == {
+        "source_name": "books",
+        "target_ratio": 0.25,
+        "paths": ["data/books"],
+        "max_repetition_ratio": 2.0,
+    }
+    assert json.loads(texts["interleave-datasets-1.json"]) == {
+        "paths": ["data/books", "my_code"],
+        "arguments": {"probabilities": [0.25, 0.75], "stopping_strategy": "all_exhausted"},
+    }
+
+
+def test_a_source_that_is_not_drawn_is_in_no_export():
+    found = plan(mix(source("a", 100, kind="web"), source("b", 100), share=(Share(WEB, 0.0, 0.0),)))
+    assert [each.name for each in exports.parts(found, 0)] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -129,11 +196,28 @@ def test_every_trainer_gets_the_weights_of_a_phase():
     [
         (MixSpec("out", (), source=(source("a", 1),)), "phase: there is none"),
         (MixSpec("out", (Phase("1", 1),)), "source: there is no supply"),
+        (MixSpec("", (Phase("1", 1),), source=(source("a", 1),)), "output: is empty"),
+        (MixSpec("out", (Phase("a/b", 1),), source=(source("a", 1),)), "phase.a/b: 'a/b' names a folder"),
+        (mix(run=(RunSupply("runs/x", "a b"),)), "run.a b: 'a b' names a folder"),
+        (mix(run=(RunSupply("runs/x", "a", by=("tier",)),)), r"run.a.by: \['tier'\] names a column twice"),
+        (mix(run=(RunSupply("runs/x", "a"),)), "run.a.path: 'runs/x' is no directory of a run"),
         (mix(source("a", 0)), "source.a: tokens is 0"),
+        (mix(CountedSupply("a", 1, path="my data")), "has a blank, which Megatron's blends cannot hold"),
+        (mix(source("a", 1, quality="20")), "source.a.labels: quality is '20'; it is a bucket"),
         (mix(source("a", 1), source("a", 1)), "a: two supplies have this name"),
         (mix(source("a", 1), share=(Share(WEB, 0.6, 0.5),)), "0.6 to 0.5 is no range"),
         (mix(source("a", 1), share=(Share(WEB, phase="9"),)), "there is no phase '9'"),
         (mix(source("a", 1), limit=(Limit(-1.0),)), "max_epochs is -1"),
+        (mix(source("a", 1), upsampling=Upsampling(a=1.0)), "upsampling: a is 1"),
+        (mix(source("a", 1), upsampling=Upsampling()), "upsampling: no source has the label 'quality'"),
+        (
+            mix(source("a", 1, kind="www"), share=(Share(WEB),)),
+            "share of kind web: no source is like that; .* kind www",
+        ),
+        (
+            mix(source("a", 1), limit=(Limit(1.0, WEB),)),
+            r"limit of kind web: no source is like that; .*\(on no source\)",
+        ),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(spec, words):
@@ -141,9 +225,17 @@ def test_settings_that_mean_nothing_are_refused(spec, words):
         plan(spec)
 
 
-def test_a_plan_is_a_value_of_json():
-    found = plan(mix(source("a", 100, tier="high"), tokens=50))
-    assert isinstance(found, MixPlan)
-    about = found.to_json()
-    assert about["sources"][0]["draws"]["1"] == {"tokens": 50, "epochs": 0.5, "weight": 1.0}
-    assert about["one_more_epoch"] == [{"of": "everything", "max_epochs": 4.0, "more_tokens": pytest.approx(100)}]
+def test_a_plan_that_is_kept_is_read_again(tmp_path):
+    spec = config.parse(MixSpec, config.load(REPOSITORY / "configs" / "mix_nemotron_cc.toml"), [f"output={tmp_path}"])
+    found = plan(spec)
+    assert keep(found) == str(tmp_path)
+    again = MixPlan.from_json((tmp_path / "plan.json").read_bytes(), "plan.json")
+    assert (again.spec, again.sources, again.tokens.tolist()) == (found.spec, found.sources, found.tokens.tolist())
+    assert again.to_json() == found.to_json()
+    assert config.parse(MixSpec, config.load(tmp_path / "config.json")) == spec
+
+
+@pytest.mark.parametrize(("data", "words"), [(b"{}", "is no plan of a mix"), (b'{"format": 2}', "is of format 2")])
+def test_a_file_that_is_no_plan_is_refused(data, words):
+    with pytest.raises(ConfigError, match=words):
+        MixPlan.from_json(data, "plan.json")
