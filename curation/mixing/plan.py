@@ -193,7 +193,7 @@ def one_more_epoch(spec: MixSpec, found: Sequence[Source]) -> Iterator[Gain]:
 def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) -> NDArray[np.int64]:
     """Epochs as whole tokens, those of a phase together as wanted, and never above a source's limit.
 
-    What rounding down leaves over goes to the largest remainders; what the solver's tolerance does, to the largest draws.
+    What rounding down leaves over goes to the largest remainders; what the solver leaves over, to the largest draws.
     """
     supply = np.asarray([each.num_tokens for each in found], np.float64)
     exact = supply[:, None] * epochs

@@ -178,7 +178,8 @@ def _only(values: NDArray[np.float64], phase: int, num_phases: int) -> NDArray[n
 def _nearest(bounds: _Bounds, kinds: _Kinds) -> NDArray[np.float64]:
     """The epochs within the bounds that are nearest to the proportions."""
     size = np.sqrt(kinds.supply / np.where(kinds.proportions > 0, kinds.proportions, 1.0))
-    unit = np.repeat(1.0 / np.where(size > 0, size, 1.0), len(bounds.upper) // len(size))
+    unit = 1.0 / np.where(size > 0, size, 1.0)
+    unit = np.repeat(unit / (kinds.supply * unit).max(), len(bounds.upper) // len(size))
     found = _least(bounds.weight * unit, bounds.low, bounds.high, bounds.upper, squared=True)  # in units of equal cost
     if found.x is None:
         raise CurationError("HiGHS finds no mix within bounds that can be met.")
