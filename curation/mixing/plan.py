@@ -146,7 +146,7 @@ class MixPlan:
 
 def plan(spec: MixSpec) -> MixPlan:
     """Count the supply and solve. Raises ConfigError with every mistake, or with the bounds that are in the way."""
-    if mistakes := [*spec.mistakes(), *missing("mix", "highspy", "yaml")]:
+    if mistakes := [*spec.mistakes(), *missing("mix", "clarabel", "yaml")]:
         raise ConfigError(*mistakes)
     runs = look(spec)
     found = (

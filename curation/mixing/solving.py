@@ -1,25 +1,30 @@
-"""Supply and limits → how often each source is drawn in each phase: a small convex programme, solved by HiGHS.
+"""Supply and limits → how often each source is drawn in each phase: a small convex programme.
 
 Drawn are e[i, p] epochs of source i in phase p. With supply s and wanted proportions r, Σ s·e²/r is made least: every
 source is drawn as often as r says, and where the limits do not let it, as near to that as they do. Every phase draws
 its tokens; Σ of e[i, p] over the phases is at most the limit of the source; shares lie within theirs.
 
-Sources that all bounds and proportions treat alike are drawn equally often at that least, so they are solved for as
-one: thousands of sources make a programme of a few.
+What can be had at all is a linear programme, which HiGHS solves; what is nearest to the proportions a quadratic one,
+which Clarabel solves. Sources that all bounds and proportions treat alike are drawn equally often at that least, so they
+are solved for as one: thousands of sources make a programme of a few.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linprog
 
 from curation.core.errors import ConfigError, CurationError
 from curation.mixing.spec import QUALITY, MixSpec, matches, words
 
 TOLERANCE = 1e-7
 """Of the tokens of all phases: what a solution may lack."""
+
+_UNBOUNDED = 3
+_PRECISION = 1e-10
+_MOST_OFF = 1e-6
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,20 @@ class _Bounds:
         rows = np.vstack([np.hstack([self.weight, above]), np.hstack([-self.weight, below])])
         right = np.concatenate([fixed_high, -fixed_low])
         upper = np.append(self.upper, np.inf if beyond else 1.0)
-        found = _least(rows, np.full(len(right), -np.inf), right, upper, np.append(np.zeros(num), -1.0))
+        is_bound = np.isfinite(right)
+        found = linprog(
+            np.append(np.zeros(num), -1.0),
+            rows[is_bound],
+            right[is_bound],
+            bounds=np.stack([np.zeros(num + 1), upper], axis=1),
+        )
+        if found.status == _UNBOUNDED:
+            return np.inf, []
         if found.x is None:
-            return (np.inf if found.is_unbounded else 0.0), []
-        holds = np.abs(found.prices).reshape(2, -1).max(axis=0) > TOLERANCE
+            raise CurationError(f"HiGHS cannot say how many tokens these bounds let be had: {found.message}")
+        prices = np.zeros(len(right))
+        prices[is_bound] = found.ineqlin.marginals
+        holds = np.abs(prices).reshape(2, -1).max(axis=0) > TOLERANCE
         abouts = [about for about, held in zip(self.about, holds, strict=True) if held and about]
         return max(0.0, float(found.x[-1])), list(dict.fromkeys(abouts))
 
@@ -164,8 +179,13 @@ def _bounds(spec: MixSpec, kinds: _Kinds) -> _Bounds:
             about = f"at most {most:g} epochs of {kinds.about[place]}"
             rows.append((each_phase, -np.inf, float(most), False, about))
     weight, low, high, scales, abouts = zip(*rows, strict=True)
-    upper = np.repeat(np.where((kinds.supply > 0) & (kinds.proportions > 0), np.inf, 0.0), num_phases)
-    return _Bounds(np.stack(weight), np.asarray(low), np.asarray(high), np.asarray(scales), abouts, upper)
+    upper = np.where((kinds.supply > 0) & (kinds.proportions > 0) & (kinds.limits > 0), np.inf, 0.0)
+    upper = np.repeat(upper[:, None], num_phases, axis=1)
+    for number, each in enumerate(spec.share):
+        if not each.most:  # exactly none, whatever a solver's tolerance
+            here = np.asarray([each.phase in {"", phase.name} for phase in spec.phase])
+            upper[np.ix_(kinds.shares[:, number], here)] = 0.0
+    return _Bounds(np.stack(weight), np.asarray(low), np.asarray(high), np.asarray(scales), abouts, upper.ravel())
 
 
 def _only(values: NDArray[np.float64], phase: int, num_phases: int) -> NDArray[np.float64]:
@@ -176,58 +196,34 @@ def _only(values: NDArray[np.float64], phase: int, num_phases: int) -> NDArray[n
 
 
 def _nearest(bounds: _Bounds, kinds: _Kinds) -> NDArray[np.float64]:
-    """The epochs within the bounds that are nearest to the proportions."""
-    size = np.sqrt(kinds.supply / np.where(kinds.proportions > 0, kinds.proportions, 1.0))
-    unit = 1.0 / np.where(size > 0, size, 1.0)
-    unit = np.repeat(unit / (kinds.supply * unit).max(), len(bounds.upper) // len(size))
-    found = _least(bounds.weight * unit, bounds.low, bounds.high, bounds.upper, squared=True)  # in units of equal cost
-    if found.x is None:
-        raise CurationError("HiGHS finds no mix within bounds that can be met.")
-    return np.clip(found.x, 0.0, None) * unit
+    """The epochs within the bounds that are nearest to the proportions.
 
-
-class _Found(NamedTuple):
-    """Where the least is, None where there is none; and what it would be less by, if each row gave by one."""
-
-    x: NDArray[np.float64] | None
-    prices: NDArray[np.float64]
-    is_unbounded: bool
-
-
-def _least(
-    weight: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    cost: NDArray[np.float64] | None = None,
-    *,
-    squared: bool = False,
-) -> _Found:
-    """The x from 0 to `upper` with low ≤ weight @ x ≤ high that makes cost @ x least, or if `squared` x @ x.
-
-    By HiGHS itself, for both kinds: SciPy brings a copy of its own, and two of them in one process can wait for ever.
+    In units in which an epoch of each costs the same, and the largest of what they draw is 1.
     """
-    import highspy
+    import clarabel
+    from scipy import sparse
 
-    num_rows, num = weight.shape
-    model = highspy.HighsModel()
-    model.lp_.num_col_, model.lp_.num_row_ = num, num_rows
-    model.lp_.col_cost_ = np.zeros(num) if cost is None else cost
-    model.lp_.col_lower_, model.lp_.col_upper_ = np.zeros(num), upper
-    model.lp_.row_lower_, model.lp_.row_upper_ = low, high
-    rows, columns = np.nonzero(weight)
-    model.lp_.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    model.lp_.a_matrix_.start_ = np.searchsorted(rows, np.arange(num_rows + 1))
-    model.lp_.a_matrix_.index_, model.lp_.a_matrix_.value_ = columns, weight[rows, columns]
-    if squared:
-        model.hessian_.dim_ = num
-        model.hessian_.start_, model.hessian_.index_ = np.arange(num + 1), np.arange(num)
-        model.hessian_.value_ = np.full(num, 2.0)
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
-    solver.silent()
-    solver.passModel(model)
-    solver.run()
-    status, words = solver.getModelStatus(), highspy.HighsModelStatus
-    solution = solver.getSolution()
-    x = np.asarray(solution.col_value) if status == words.kOptimal else None
-    return _Found(x, np.asarray(solution.row_dual), status in {words.kUnbounded, words.kUnboundedOrInfeasible})
+    unit = 1.0 / np.sqrt(kinds.supply / np.where(kinds.proportions > 0, kinds.proportions, 1.0))
+    unit = np.repeat(unit / (kinds.supply * unit).max(), len(bounds.upper) // len(unit))
+    free = np.flatnonzero(bounds.upper)
+    weight = (bounds.weight * unit)[:, free]
+    matters = weight.any(axis=1)
+    is_equal = matters & (bounds.low == bounds.high)
+    is_above, is_below = (matters & np.isfinite(bound) & ~is_equal for bound in (bounds.high, bounds.low))
+    rows = np.vstack([weight[is_equal], weight[is_above], -weight[is_below], -np.eye(len(free))])
+    right = np.concatenate([bounds.high[is_equal], bounds.high[is_above], -bounds.low[is_below], np.zeros(len(free))])
+    size = np.abs(rows).max(axis=1)
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.tol_feas = settings.tol_gap_abs = settings.tol_gap_rel = _PRECISION
+    num_equal = int(is_equal.sum())
+    cones = [clarabel.ZeroConeT(num_equal), clarabel.NonnegativeConeT(len(rows) - num_equal)]
+    squares, matrix = sparse.identity(len(free), format="csc"), sparse.csc_matrix(rows / size[:, None])
+    found = clarabel.DefaultSolver(squares, np.zeros(len(free)), matrix, right / size, cones, settings).solve()
+    x = np.clip(np.asarray(found.x), 0.0, None)
+    off = np.maximum(rows @ x - right, np.where(np.arange(len(rows)) < num_equal, right - rows @ x, 0.0)) / size
+    if not np.isfinite(x).all() or off.max() > _MOST_OFF:
+        raise CurationError(f"No mix within bounds that can be met was found: {found.status}.")
+    epochs = np.zeros(len(unit))
+    epochs[free] = x * unit[free]
+    return epochs

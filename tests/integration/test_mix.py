@@ -169,7 +169,7 @@ def mixed(runs, output, cluster, *, tokens=(24_000, 16_000), names=("first", "se
 
 
 def wrote(spec, *, planned=True):
-    """Plan a mix, unless it is, and write it; gives the exit code, what was printed, the plan, the manifest, all rows."""
+    """Plan a mix, unless it is, and write it; gives exit code, what was printed, plan, manifest and all rows."""
     if planned:
         keep(plan(spec))
     text = StringIO()
@@ -310,14 +310,14 @@ def test_another_seed_or_plan_in_the_same_folder_is_refused(scored, cluster, tmp
     other = replace(spec, limit=(Limit(3.0),))
     with pytest.raises(ConfigError, match="holds documents of another plan"):
         keep(plan(other))
-    with pytest.raises(ConfigError, match="is the plan of other settings; run plan_mix.py with these"):
+    with pytest.raises(ConfigError, match="is the plan of other settings; run plan_mix"):
         writing.plan(other)
     assert contents(tmp_path / "mix") == before
 
 
 def test_there_is_nothing_to_write_without_a_plan_or_without_a_run(scored, cluster, tmp_path):
     spec = mixed(scored, tmp_path / "mix", cluster)
-    with pytest.raises(ConfigError, match="there is no plan in .*; make it with plan_mix.py first"):
+    with pytest.raises(ConfigError, match=r"there is no plan in .*; make it with plan_mix"):
         writing.plan(spec)
     counted = replace(spec, run=(), limit=(), phase=(Phase("1", 10),))
     keep(plan(counted))

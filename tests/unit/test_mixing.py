@@ -139,8 +139,8 @@ def test_upsampling_draws_in_proportion_to_the_curve():
 
 
 def test_the_curve_is_cut_at_the_limit_and_what_that_leaves_is_drawn_below_it():
-    # By hand: the middles 0.025, 0.075, …, 0.575 add up to 3.6, and with 52 epochs in all C would be 14.4, which is more
-    # than 7 at the buckets 18 and 19. Without them C is 38 / 2.5, more than 7 at bucket 17; without that, 31 / 2.025.
+    # By hand: the middles 0.025, 0.075, …, 0.575 add up to 3.6, and with 52 epochs in all C would be 14.4, more than 7
+    # at the buckets 18 and 19. Without them C is 38 / 2.5, more than 7 at bucket 17; without that, it is 31 / 2.025.
     found = plan(by_quality(tokens=52_000, upsampling=Upsampling(a=0.4, p=1.0, lambda_=0.0), limit=(Limit(7.0),)))
     below = [31 / 2.025 * (0.025 + 0.05 * place) for place in range(9)]
     assert found.epochs.ravel() == pytest.approx([0.0] * 8 + below + [7.0] * 3, abs=2e-3)
