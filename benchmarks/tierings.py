@@ -26,6 +26,7 @@ SCRIPT = Path(__file__).parents[1] / "pipelines" / "retier.py"
 CLASSIFIERS = ("mixtral-edu", "nemotron-4-edu", "dclm")
 LANGUAGES = ("de", "en", "fr", "zh")
 LOOK_EVERY_S = 0.2
+_ROWS = {"kind": "rows", "reading": "drawn", "tokens": "drawn", "made_ids": 0, "carry_nulls": 0}
 
 
 def write_run(root: Path, num_shards: int, rows_per_shard: int) -> None:
@@ -72,7 +73,7 @@ def write_run(root: Path, num_shards: int, rows_per_shard: int) -> None:
         counts = {"read": rows_per_shard, "ok": rows_per_shard, "blank": 0, "not_selected": 0, "quarantined": 0}
         with SidecarWriter(layout.rows(name), schema) as writer:
             writer.write(rows)
-            writer.finish(about | counts | {"kind": "rows", "reading": "drawn", "made_ids": 0, "carry_nulls": 0})
+            writer.finish(about | counts | _ROWS)
         for place, classifier in enumerate(CLASSIFIERS):
             scores = draw.beta(1, 4 + place, rows_per_shard).astype(np.float32)
             with SidecarWriter(layout.scores(f"{classifier}-{place:08}", name), score_schemas[classifier]) as writer:

@@ -5,7 +5,7 @@ source is drawn as often as r says, and where the limits do not let it, as near 
 its tokens; Σ of e[i, p] over the phases is at most the limit of the source; shares lie within theirs.
 
 What can be had at all is a linear programme, which HiGHS solves; what is nearest to the proportions a quadratic one,
-which Clarabel solves. Sources that all bounds and proportions treat alike are drawn equally often at that least, so they
+which Clarabel solves. Sources that all bounds and proportions treat alike are drawn equally often at that least, and
 are solved for as one: thousands of sources make a programme of a few.
 """
 
