@@ -176,7 +176,7 @@ def _bounds(spec: MixSpec, kinds: _Kinds) -> _Bounds:
     for place, most in enumerate(kinds.limits):
         if np.isfinite(most):
             each_phase = np.repeat(np.arange(len(kinds.limits)) == place, num_phases).astype(float)
-            about = f"at most {most:g} epochs of {kinds.about[place]}"
+            about = f"at most {most:g} epoch{'' if most == 1 else 's'} of {kinds.about[place]}"
             rows.append((each_phase, -np.inf, float(most), False, about))
     weight, low, high, scales, abouts = zip(*rows, strict=True)
     upper = np.where((kinds.supply > 0) & (kinds.proportions > 0) & (kinds.limits > 0), np.inf, 0.0)

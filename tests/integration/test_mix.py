@@ -327,7 +327,7 @@ def test_there_is_nothing_to_write_without_a_plan_or_without_a_run(scored, clust
 
 def test_a_run_that_was_tiered_anew_since_it_was_planned_with_is_refused(runs, cluster, tmp_path):
     run = runs / "first" / "run"
-    spec = replace(mixed(runs, tmp_path / "mix", cluster, names=("first",)), run=(retiered(run, cluster, "mine"),))
+    spec = replace(mixed(runs, tmp_path / "mix", cluster, names=("first",), tokens=(9_000, 3_000)), run=(retiered(run, cluster, "mine"),))
     keep(plan(spec))
     shutil.rmtree(run / "tierings" / "mine")
     retiered(run, cluster, "mine", weights="documents")
@@ -340,7 +340,7 @@ def test_a_run_that_was_tiered_anew_since_it_was_planned_with_is_refused(runs, c
 def test_input_that_changed_since_it_was_scored_is_an_error_and_nothing_of_it_is_written(runs, cluster, tmp_path):
     path = runs / "first" / "documents" / "0.jsonl"
     path.write_text(path.read_text().replace("Water", "Vater"))
-    spec = mixed(runs, tmp_path / "mix", cluster, names=("first",))
+    spec = mixed(runs, tmp_path / "mix", cluster, names=("first",), tokens=(12_000, 8_000))
     done = wrote(spec)
     assert done.code == 1
     assert "failed: first/0.jsonl: " in done.text
@@ -351,9 +351,10 @@ def test_input_that_changed_since_it_was_scored_is_an_error_and_nothing_of_it_is
 
 def test_text_that_a_run_has_copied_is_read_from_its_copies(runs, cluster, tmp_path, scored):
     shutil.rmtree(runs / "second" / "documents")
-    copied = wrote(mixed(runs, tmp_path / "copied", cluster, names=("second",)))
+    half = {"names": ("second",), "tokens": (12_000, 8_000)}
+    copied = wrote(mixed(runs, tmp_path / "copied", cluster, **half))
     assert copied.code == 0, copied.text
-    original = wrote(mixed(scored, tmp_path / "original", cluster, names=("second",)))
+    original = wrote(mixed(scored, tmp_path / "original", cluster, **half))
     assert copied.rows.equals(original.rows)
 
 
