@@ -73,14 +73,13 @@ def documents_of(sidecars: Sidecars, seed: int, shard: str, sources: Places) -> 
 
 def first_pass(task: PassTask) -> _Sums:
     """Numbers of source and bin, the tokens there, and the longest document. Runs on a worker."""
-    numbers, tokens, longest = (np.zeros(0, np.int64) for _ in range(3))
+    num_sources = 1 + max((place for _, place in task.sources), default=-1)
+    tokens, longest = np.zeros((2, num_sources * NUM_BINS), np.int64)
     for documents, here in _numbered(task):
-        numbers, places = np.unique(np.concatenate([numbers, here]), return_inverse=True)
-        sums, most = np.zeros((2, len(numbers)), np.int64)
-        np.add.at(sums, places, np.concatenate([tokens, documents.num_tokens]))
-        np.maximum.at(most, places, np.concatenate([longest, documents.num_tokens]))
-        tokens, longest = sums, most
-    return numbers, tokens, longest
+        np.add.at(tokens, here, documents.num_tokens)
+        np.maximum.at(longest, here, documents.num_tokens)
+    numbers = np.flatnonzero(tokens)
+    return numbers, tokens[numbers], longest[numbers]
 
 
 def second_pass(task: PassTask) -> _Sums:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 KEY_BITS = 62
 """So that a key, and the one after the last, is an int64."""
-BIN_BITS = 12
+BIN_BITS = 10
 NUM_BINS = 1 << BIN_BITS
 
 _GAMMA, _MIX = np.uint64(0x9E3779B97F4A7C15), (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))

@@ -216,7 +216,7 @@ def _told_apart(
 ) -> tuple[NDArray[np.int64], list[Key]]:
     """Rows of `codes` among `keys`, told apart by one column more."""
     more, values = group_codes(frame, name)
-    there, codes = np.unique(codes * len(values) + more, return_inverse=True)
+    codes, there = pd.factorize(codes * len(values) + more)
     pairs = (divmod(int(each), len(values)) for each in there)
     return codes, [(*keys[place], values[value]) for place, value in pairs]
 

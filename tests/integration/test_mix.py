@@ -327,7 +327,10 @@ def test_there_is_nothing_to_write_without_a_plan_or_without_a_run(scored, clust
 
 def test_a_run_that_was_tiered_anew_since_it_was_planned_with_is_refused(runs, cluster, tmp_path):
     run = runs / "first" / "run"
-    spec = replace(mixed(runs, tmp_path / "mix", cluster, names=("first",), tokens=(9_000, 3_000)), run=(retiered(run, cluster, "mine"),))
+    spec = replace(
+        mixed(runs, tmp_path / "mix", cluster, names=("first",), tokens=(9_000, 3_000)),
+        run=(retiered(run, cluster, "mine"),),
+    )
     keep(plan(spec))
     shutil.rmtree(run / "tierings" / "mine")
     retiered(run, cluster, "mine", weights="documents")
