@@ -64,6 +64,7 @@ bench: $(VENV)/.bench,$(EXTRA)
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/thresholds.py
 	$(BIN)/python benchmarks/tierings.py
+	$(BIN)/python benchmarks/mixes.py
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """A mix in the words of those who train: one file for each phase and trainer."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ def files(phase: str, num_tokens: int, drawn: Sequence[Part]) -> Iterator[tuple[
             "source_name": each.name,
             "target_ratio": weight,
             "paths": [path],
-            "max_repetition_ratio": round(max(1.0, each.epochs), 6),
+            "max_repetition_ratio": max(1.0, math.ceil(each.epochs * 10**6) / 10**6),
         }
         for each, weight, path in zip(drawn, weights, paths, strict=True)
     ]

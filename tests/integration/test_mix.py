@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -272,6 +273,17 @@ def test_what_is_written_is_one_path_of_its_phase_for_trainers(scored, cluster, 
     assert (path, code) == (str(tmp_path / "mix" / "documents" / "1"), "code")
     assert float(weight) == pytest.approx(done.plan.weights[:-1, 0].sum())
     assert float(weight) + float(other) == pytest.approx(1.0)
+
+
+def test_datasets_loads_what_is_written_and_interleaves_it_as_exported(scored, cluster, tmp_path):
+    done = wrote(mixed(scored, tmp_path / "mix", cluster))
+    exported = json.loads((tmp_path / "mix" / "exports" / "written" / "interleave-datasets-1.json").read_text())
+    paths = [str(path) for path in sorted(Path(exported["paths"][0]).rglob("*.parquet"))]
+    web = datasets.Dataset.from_parquet(paths, cache_dir=str(tmp_path / "cache"))
+    assert web.num_rows == (done.rows["phase"] == "1").sum()
+    code = datasets.Dataset.from_dict({"text": ["print()"] * 50})
+    both = datasets.interleave_datasets([web.select_columns("text"), code], seed=0, **exported["arguments"])
+    assert {"print()", web[0]["text"]} <= set(both["text"])
 
 
 def test_what_is_drawn_depends_on_the_seed_and_on_nothing_else(scored, cluster, tmp_path):

@@ -39,6 +39,6 @@ def test_every_block_of_readme_runs(checkout, number):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_blocks_show_scoring_a_stage_and_training():
+def test_the_blocks_show_scoring_a_stage_training_and_a_mix():
     shown = "".join(block for _, block in BLOCKS)
-    assert [word in shown for word in ("run_ensemble.py", "train.py", "Score((")] == [True, True, True]
+    assert [word in shown for word in ("run_ensemble.py", "train.py", "Score((", "write_mix.py")] == [True] * 4
