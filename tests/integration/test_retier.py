@@ -1,9 +1,13 @@
 """pipelines/retier.py: other opinions beside a run's own, from its sidecars alone."""
 
 import json
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from run_files import REPOSITORY, documents, execute, write_jsonl
+from run_files import REPOSITORY, documents, execute, wait_until, write_jsonl
 
+from curation.classifiers import tiny_bert
 from curation.core.errors import ConfigError
 from curation.data.sidecar import SidecarWriter, read_columns, read_record
+from curation.execution import calibrating
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.retier import RetierSpec, plan, retier
 from curation.stages.tiering import TieringSpec
@@ -48,6 +54,15 @@ def scored(tmp_path_factory):
     shutil.rmtree(models)
     shutil.rmtree(folder / "documents")
     return SimpleNamespace(folder=done.folder, alone=alone.folder)
+
+
+@pytest.fixture
+def unused_address():
+    """The address of a port that is held and at which nobody answers."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield f"tcp://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -166,6 +181,62 @@ def test_every_value_of_a_group_has_cuts_of_its_own(run, weights):
     for language in ("en", "zh", None):
         here = found[found["lang"].isna() if language is None else found["lang"] == language]
         assert here["keep_bucket"].tolist() == np.digitize(here["keep"], cuts_of(here, weights)).tolist()
+
+
+def test_the_groups_may_be_the_labels_of_a_classifier(tmp_path, models, client):
+    tiny_bert.write(tmp_path / "topic", labels=("law", "art", "news"))
+    write_jsonl(tmp_path / "documents" / "0.jsonl", list(documents(60)))
+    done = execute(
+        {
+            "output": str(tmp_path / "run"),
+            "input": {"path": str(tmp_path / "documents")},
+            "classifier": [models["keep"], {"kind": "encoder", "name": "topic", "model": str(tmp_path / "topic")}],
+            "tiering": {"classifiers": ["keep"], "group": "topic", "weights": "documents"},
+            "cluster": {"kind": "existing", "address": client.scheduler.address},
+        }
+    )
+    assert done.code == 0
+    topics, keep = (
+        pd.read_parquet(next((done.folder / "scores").glob(f"{name}-*/0.jsonl.parquet"))) for name in ("topic", "keep")
+    )
+    found = pd.read_parquet(done.folder / "tierings" / "default" / "tiers" / "0.jsonl.parquet")
+    assert len(set(topics["topic"])) > 1
+    for topic in topics["topic"].unique():
+        here = keep["keep"][topics["topic"] == topic]
+        cuts = weighted_quantile(here, np.ones(len(here), int), range(5, 100, 5))
+        assert found["keep_bucket"][here.index].tolist() == np.digitize(here, cuts).tolist()
+
+
+def test_a_column_of_too_many_values_is_no_group(run, monkeypatch):
+    monkeypatch.setattr(calibrating, "MOST_GROUPS", 5)
+    refused = form(run, "by-site", group="url")
+    assert (refused.code, refused.text) == (
+        1,
+        "tiering.group: 'url' has more than 5 values; thresholds of so small groups mean nothing.\n",
+    )
+
+
+def test_no_more_values_are_gathered_than_tell_that_there_are_too_many(run, monkeypatch):
+    monkeypatch.setattr(calibrating, "MOST_GROUPS", 5)
+    planned = plan(RetierSpec(str(run), "by-site", TieringSpec(group="url"), WORKERS)).tiering
+    shards = tuple(each.shard.name for each in plan(RetierSpec(str(run), "mine")).complete)
+    task = calibrating.PassTask(planned.layout.root, planned.scores[0], "", planned.group, shards)
+    assert len(calibrating.first_pass(task)) == 6
+
+
+def test_one_that_is_stopped_before_there_are_workers_says_so(run, unused_address):
+    planned = plan(RetierSpec(str(run), "mine", cluster=ClusterSpec(kind="existing", address=unused_address)))
+
+    def stop():
+        wait_until(lambda: list((run / "log").glob("2.jsonl")))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    text = StringIO()
+    thread = threading.Thread(target=stop)
+    thread.start()
+    code = retier(planned, Console(file=text, width=200))
+    thread.join()
+    assert (code, text.getvalue()) == (75, "Stopped; what was finished is kept. The same command goes on.\n")
 
 
 def test_thresholds_by_group_serve_another_tiering_and_only_for_the_values_that_they_know(run, tmp_path):
