@@ -72,9 +72,9 @@ def say(found: Mapping[str, Any], console: Console) -> None:
             f"{_told(kappa['value'])} [{_told(kappa['low'])}, {_told(kappa['high'])}], "
             f"{person['same_share']:.1%} in the same tier"
         )
-        for title, rows in (("tier", person["by_tier"]), ("decided by", person["by_decider"])):
-            table = Table(title=f"by {title}", title_justify="left")
-            table.add_column(title)
+        for of, rows in (("tier", person["by_tier"]), ("decided by", person["by_decider"])):
+            table = Table()
+            table.add_column(of)
             for heading in ("labelled", "left there", "shift in tiers", "kappa"):
                 table.add_column(heading, justify="right")
             for row in rows:
