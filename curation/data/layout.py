@@ -130,7 +130,7 @@ class Layout:
         return join(self.tiering(tiering), "thresholds.json")
 
     def description(self, tiering: str = "default") -> str:
-        """What a tiering holds, counted."""
+        """What a tiering holds, in counts."""
         return join(self.tiering(tiering), "description.json")
 
     def tiers(self, tiering: str, shard: str) -> str:
@@ -146,5 +146,5 @@ class Layout:
         return join(self.root, "log", f"{number}.jsonl")
 
     def report(self, name: str) -> str:
-        """A file of the report: index.html or report.json."""
+        """A file of the report, such as index.html or report.json."""
         return join(self.root, "report", name)
