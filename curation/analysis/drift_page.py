@@ -16,13 +16,14 @@ Figures = Mapping[str, Any]
 _STYLE = """\
 .limit { border-left: 3px solid var(--bad); padding-left: 0.6rem; }
 .watch { border-left: 3px solid var(--second); padding-left: 0.6rem; }
-.before, .after { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 50%; margin-right: 0.35em; }
+.before, .after { display: inline-block; width: 0.65em; height: 0.65em; border-radius: 50%; margin-right: 0.35em; }
+.sides { align-items: start; }
+.sides figure { max-width: none; margin-top: 1rem; }
 .before { background: var(--muted); }
 .after { background: var(--accent); }
 ul { padding-left: 1.1rem; margin: 0.5rem 0; }
 details { margin: 0.75rem 0; }
 summary { cursor: pointer; color: var(--accent); font-size: 0.9rem; }
-td.up { color: var(--second); }
 """
 _BEFORE, _AFTER = "<span class='before'></span>before", "<span class='after'></span>after"
 _MEANING = {
@@ -66,14 +67,13 @@ def _head(found: Figures) -> str:
 def _glance(found: Figures) -> str:
     rows = [
         [
-            f"<div class='{'limit' if each['level'] == 'past' else 'watch'}'>{text(each['says'])}</div>",
-            _MEANING[each["figure"]],
-            _signed(each["value"], each["figure"]),
-            _plain(each["limit"], each["figure"]),
+            _finding(each),
+            _moved_by(each["value"], each["figure"]),
+            f"{100 * each['limit']:g} points" if each["figure"].endswith("_share") else f"{each['limit']:g}",
         ]
         for each in found["findings"]
     ]
-    findings = table(["what moved", "figure", "by", "limit"], rows) if rows else "<p>Nothing is past a limit.</p>"
+    findings = table(["what moved", "by", "limit"], rows) if rows else "<p>Nothing is past a limit.</p>"
     notes = "".join(f"<li>{text(note)}</li>" for note in found["notes"])
     return (
         f"<section><h2>At a glance</h2>{findings}"
@@ -81,9 +81,15 @@ def _glance(found: Figures) -> str:
     )
 
 
+def _finding(finding: Figures) -> str:
+    mark = "limit" if finding["level"] == "past" else "watch"
+    meaning = f"<span class='note'>{_MEANING[finding['figure']]}</span>"
+    return f"<div class='{mark}'>{text(finding['says'])}<br>{meaning}</div>"
+
+
 def _sides(found: Figures) -> str:
     sides = found["before"], found["after"]
-    rows = [["", *(text(side["name"]) for side in sides)]]
+    rows = []
     if all(side["described"] for side in sides):
         rows += [[measure, *(f"{side[measure]:,}" for side in sides)] for measure in ("documents", "bytes", "tokens")]
     rows += [
@@ -107,13 +113,11 @@ def _tiers(found: Figures) -> str:
         for place, first, second in zip(places, before, after, strict=True):
             axes.text(max(first, second) + 1.2, place, f"{second - first:+.1f}", va="center", fontsize=8.5)
         axes.set_yticks(places, [short(each["name"]) for each in tiers])
-        axes.set(
-            xlabel=f"% of {weights}", xlim=(0, max(10, 1.15 * max(*before, *after))), ylim=(-0.6, len(tiers) - 0.4)
-        )
+        axes.set(xlabel=f"% of {weights}", xlim=(0, max(10, 1.2 * max(*before, *after))), ylim=(-0.6, len(tiers) - 0.4))
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
 
-    drawing = svg(draw, "Share of each tier before and after", width=6.4, height=0.6 + 0.42 * len(tiers))
+    drawing = svg(draw, "Share of each tier before and after", width=4.6, height=0.7 + 0.38 * len(tiers))
     caption = f"Each tier&rsquo;s share of all {weights}: {_BEFORE}, {_AFTER}. The number is the shift in points."
     rows = [
         [
@@ -121,13 +125,13 @@ def _tiers(found: Figures) -> str:
             _range(each["quality"]),
             f"{100 * each['before']:.2f}&nbsp;%",
             f"{100 * each['after']:.2f}&nbsp;%",
-            f"{100 * (each['after'] - each['before']):+.2f}",
+            _points(each["after"] - each["before"], digits=2),
         ]
         for each in tiers
     ]
     return (
-        f"<section><h2>Tiers</h2><div class='plots'>{captioned(drawing, caption)}</div>"
-        f"{table(['tier', 'quality', _BEFORE, _AFTER, 'points'], rows)}</section>"
+        f"<section><h2>Tiers</h2><div class='sides'>{captioned(drawing, caption)}"
+        f"<div>{table(['tier', 'quality', _BEFORE, _AFTER, 'points'], rows)}</div></div></section>"
     )
 
 
@@ -136,10 +140,12 @@ def _classifier(each: Figures, found: Figures) -> str:
     code = f" <small>model <code>{each['fingerprint'][:8]}</code></small>" if each["fingerprint"] else ""
     parts = [f"<section><h2>Scores of {name}{code}</h2>"]
     if "psi" not in each:
-        parts.append(_cuts_alone(each))
+        parts.append(_cuts_alone(each, found["limits"]["ks"]))
     else:
         parts.append(_table_of_scores(each, found["limits"]))
-        parts.append(f"<div class='plots'>{_buckets(each, weights)}{_moved(each, weights)}</div>")
+        parts.append(
+            f"<div class='plots'>{_buckets(each, weights)}{_moved(each, weights, found['limits']['ks'])}</div>"
+        )
         if each["near_cuts"]:
             parts.append(_near_cuts(each, weights))
     parts += [_cuts(cuts, number=len(each["cuts"])) for cuts in each["cuts"]]
@@ -203,7 +209,7 @@ def _buckets(each: Figures, weights: str) -> str:
     return captioned(svg(draw, f"Buckets of {each['name']} before and after"), caption)
 
 
-def _moved(each: Figures, weights: str) -> str:
+def _moved(each: Figures, weights: str, limit: float) -> str:
     before, after = (100 * np.asarray(each["moved"][side]) for side in ("before", "after"))
 
     def draw(axes: "Axes") -> None:
@@ -212,13 +218,16 @@ def _moved(each: Figures, weights: str) -> str:
         axes.plot(before, after - before, color=ACCENT, linewidth=1.6)
         place = int(np.abs(after - before).argmax())
         axes.plot(before[place], (after - before)[place], "o", color=SECOND, markersize=5)
-        reach = max(1.0, 1.2 * float(np.abs(after - before).max()))
+        for end in (100 * limit, -100 * limit):
+            axes.axhline(end, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        reach = 1.25 * max(100 * limit, float(np.abs(after - before).max()))
         axes.set(xlabel=f"% of {weights} that scored lower before", ylabel="points more after", xlim=(0, 100))
         axes.set_ylim(-reach, reach)
 
     caption = (
         "How much more of the weight lies below a score after than before, at every score from the lowest to the "
-        "highest: above the line scores have fallen, below it they have risen. The dot is the KS distance."
+        "highest: above the line scores have fallen, below it they have risen. The dot is the KS distance, the dashed "
+        "lines are its limit."
     )
     return captioned(svg(draw, f"Where the scores of {each['name']} have moved"), caption)
 
@@ -229,7 +238,7 @@ def _near_cuts(each: Figures, weights: str) -> str:
             f"{text(near['tier'])} begins at {near['percent']}&nbsp;%",
             f"{100 * near['before']:.2f}&nbsp;%",
             f"{100 * near['after']:.2f}&nbsp;%",
-            f"{100 * (near['after'] - near['before']):+.2f}",
+            _points(near["after"] - near["before"], digits=2),
         ]
         for near in each["near_cuts"]
     ]
@@ -240,7 +249,7 @@ def _near_cuts(each: Figures, weights: str) -> str:
     return f"<h3>Near the cuts of tiers</h3>{table(['', _BEFORE, _AFTER, 'points'], rows)}<p class='note'>{note}</p>"
 
 
-def _cuts_alone(each: Figures) -> str:
+def _cuts_alone(each: Figures, limit: float) -> str:
     if not each["ks"]:
         return "<p class='note'>Nothing of it can be compared.</p>"
     cuts = each["cuts"][0] if len(each["cuts"]) == 1 else None
@@ -256,11 +265,18 @@ def _cuts_alone(each: Figures) -> str:
         percents = np.asarray(cuts["percents"])
         low, high = (100 * np.asarray(cuts["below_after"][end]) - percents for end in ("least", "most"))
         axes.axhline(0, color=MUTED, linewidth=0.8)
-        axes.vlines(percents, low, high, color=ACCENT, linewidth=5)
+        axes.vlines(percents, low, high, color=(ACCENT, 0.55), linewidth=6)
+        for end in (100 * limit, -100 * limit):
+            axes.axhline(end, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        reach = 1.25 * max(100 * limit, *np.abs(low), *np.abs(high))
+        axes.set_ylim(-reach, reach)
         axes.set(xlabel="cut before, at % of the weight", ylabel="points more lie below it after", xlim=(0, 100))
 
-    caption = "Where the cuts before lie in the distribution after. A bar that does not touch the line has moved."
-    drawing = svg(draw, f"Where the cuts of {each['name']} lie after")
+    caption = (
+        "Where the cuts before lie in the distribution after: somewhere on its bar, which is as long as two cuts are "
+        "apart. A bar that does not touch the line has moved; past a dashed line it is flagged."
+    )
+    drawing = svg(draw, f"Where the cuts of {each['name']} lie after", width=6.4)
     return f"{least}{note}<div class='plots'>{captioned(drawing, caption)}</div>"
 
 
@@ -282,7 +298,7 @@ def _decides(decides: Figures, weights: str) -> str:
         [
             text(each["name"]),
             *(f"{100 * each[how][side]:.1f}&nbsp;%" for how in ("alone", "among") for side in ("before", "after")),
-            f"{100 * (each['alone']['after'] - each['alone']['before']):+.1f}",
+            _points(each["alone"]["after"] - each["alone"]["before"]),
         ]
         for each in decides["classifiers"]
     ]
@@ -292,7 +308,7 @@ def _decides(decides: Figures, weights: str) -> str:
             " = ".join(map(text, each["by"])),
             f"{100 * each['before']:.1f}&nbsp;%",
             f"{100 * each['after']:.1f}&nbsp;%",
-            f"{100 * (each['after'] - each['before']):+.1f}",
+            _points(each["after"] - each["before"]),
         ]
         for each in decides["sets"]
     ]
@@ -357,9 +373,12 @@ def _range(buckets: Sequence[int] | None) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _signed(value: float, figure: str) -> str:
-    return f"{100 * value:+.1f} points" if figure.endswith("_share") else f"{value:+.3f}"
+def _moved_by(value: float, figure: str) -> str:
+    if figure.endswith("_share"):
+        return f"{_points(value)} points"
+    return _points(value / 100, digits=3) if figure == "rank_correlation" else f"{value:.3f}"
 
 
-def _plain(value: float, figure: str) -> str:
-    return f"{100 * value:g} points" if figure.endswith("_share") else f"{value:g}"
+def _points(shift: float, *, digits: int = 1) -> str:
+    """A shift of a share in per cent, with its sign."""
+    return f"{100 * shift:+.{digits}f}".replace("-", "&minus;")

@@ -17,7 +17,7 @@ from curation.stages.tiering import TieringSpec, stages
 calm = settings(deadline=None, max_examples=100)
 
 scores = st.floats(-10, 10, width=32).map(np.float32)
-samples = st.lists(scores, min_size=1, max_size=60).map(lambda values: np.array(values, np.float32))
+samples = st.lists(scores, min_size=2, max_size=60).map(lambda values: np.array(values, np.float32))
 weights = st.lists(st.integers(0, 10**9), min_size=20, max_size=20).filter(any)
 derived = {"high": 14.2625, "medium-high": 12.8375, "medium": 51.3, "medium-low": 17.3125, "low": 4.2875}
 """Per cent of each tier where three classifiers are independent: differences of ((k + 1) / 20) cubed."""
