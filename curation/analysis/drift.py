@@ -7,7 +7,8 @@ from typing import Any
 
 from curation.analysis.drift_page import html
 from curation.calibration.description import Description
-from curation.calibration.drift import Limits, Side, drift
+from curation.calibration.drift import Side, drift
+from curation.calibration.flagging import Limits
 from curation.calibration.thresholds import Thresholds
 from curation.core.errors import ConfigError
 from curation.core.words import counted

@@ -289,7 +289,7 @@ def _cuts(cuts: Figures, *, number: int) -> str:
         for at, before, after, (low, high) in columns
     ]
     of = f" of {text(cuts['group'] or 'no value')}" if number > 1 or cuts["group"] else ""
-    head = ["cut at", _BEFORE, _AFTER, "below the cut before lie now"]
+    head = ["cut at", _BEFORE, _AFTER, "below the cut before, or on it, lie now"]
     return f"<details><summary>The 19 cuts{of}</summary>{table(head, rows)}</details>"
 
 

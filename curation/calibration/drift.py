@@ -8,52 +8,23 @@ weighs documents by.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from curation.calibration.agreement import KEPT_PERCENTS, overlap, rank_correlation
 from curation.calibration.description import MEASURES, Description, Ranked
+from curation.calibration.distance import cumulative, ks, psi, shares
+from curation.calibration.flagging import Limits, findings, too_few
 from curation.calibration.histogram import PERCENTS, order_keys
 from curation.calibration.thresholds import ClassifierThresholds, Thresholds
 from curation.core.errors import ConfigError
 
 FORMAT = 1
-LEAST_SHARE = 1e-4
-"""A bucket with less is taken to hold so much: the PSI of an empty one would be infinite."""
-
 _MOST_POINTS = 200
 _KS_CHANCE = 1.358
 """Times √(1/n + 1/m): the distance that two samples of one distribution stay below 95 times in 100 (Smirnov 1939)."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much may differ. What is past a limit is flagged, and past `psi_watch` worth a look.
-
-    The two of the PSI are the customary ones (Siddiqi, Credit Risk Scorecards, 2006): below 0.1 nothing has moved,
-    above 0.25 much has. The others are ours. Shares are points of weight: 0.02 is two per cent of all.
-    """
-
-    psi: float = 0.25
-    psi_watch: float = 0.1
-    ks: float = 0.1
-    tier_share: float = 0.02
-    decides_share: float = 0.05
-    near_share: float = 0.02
-    overlap_share: float = 0.05
-    rank_correlation: float = 0.1
-
-    def mistakes(self) -> list[str]:
-        """Every limit that is none; empty if all are."""
-        wrong = [
-            f"limits.{name}: is {value:g}; a limit is above 0." for name, value in asdict(self).items() if value <= 0
-        ]
-        if not wrong and self.psi_watch > self.psi:
-            wrong.append(f"limits.psi_watch: {self.psi_watch:g} is above limits.psi, {self.psi:g}; it comes first.")
-        return wrong
 
 
 @dataclass(frozen=True)
@@ -94,28 +65,6 @@ class Side:
         return about
 
 
-def psi(before: ArrayLike, after: ArrayLike) -> float:
-    """The population stability index of two distributions over the same buckets: Σ (q - p) ln(q / p).
-
-    Both are given as weights. 0 where the shares are equal, and the same both ways. Shares below `LEAST_SHARE` count as
-    that.
-    """
-    first, second = (np.maximum(_shares(each), LEAST_SHARE) for each in (before, after))
-    return float(((second - first) * np.log(second / first)).sum())
-
-
-def ks(before: ArrayLike, after: ArrayLike) -> tuple[float, float]:
-    """The least and the most that the Kolmogorov-Smirnov distance of two distributions, as weights by bin, can be.
-
-    The least is the greatest difference at an edge of a bin; the most is what it would be if in one of the bins all of
-    the one came before all of the other.
-    """
-    first, second = (_cumulative(each) for each in (before, after))
-    least = np.abs(first - second).max()
-    most = np.maximum(first[1:] - second[:-1], second[1:] - first[:-1]).max(initial=0.0)
-    return float(least), float(max(least, most))
-
-
 def drift(before: Side, after: Side, limits: Limits) -> dict[str, Any]:
     """Everything there is to say of two sides, as JSON.
 
@@ -141,13 +90,13 @@ def drift(before: Side, after: Side, limits: Limits) -> dict[str, Any]:
     if before.description and after.description:
         both = before.description, after.description
         found["tiers"] = _tiers(*both, measure, notes)
-        quality = _both(_shares(each.quality[measure]) for each in both)
+        quality = _both(shares(each.quality[measure]) for each in both)
         found["quality"] = {"values": list(range(-1, len(PERCENTS) + 1)), **quality}
         found["decides"] = _decides(*both, measure, notes)
         names = [first.name for first, second in pairs if first.name == second.name]
         found["agreement"] = _agreement(*both, measure, names)
-    found["notes"] = [*notes, *_too_few(found, limits)]
-    found["findings"] = list(_findings(found, limits))
+    found["notes"] = [*notes, *too_few(found, limits)]
+    found["findings"] = list(findings(found, limits))
     return found
 
 
@@ -182,10 +131,8 @@ def _notes(before: Side, after: Side) -> Iterator[str]:
         if side.description is None:
             yield f"{side.name}: thresholds alone, so that only cuts are compared."
     if before.thresholds.group != after.thresholds.group:
-        yield (
-            f"Thresholds are for each {before.thresholds.group or 'run'} before and for each "
-            f"{after.thresholds.group or 'run'} after: cuts are not compared."
-        )
+        groups = [f"by {side.thresholds.group}" if side.thresholds.group else "for all" for side in (before, after)]
+        yield f"Thresholds are {groups[0]} before and {groups[1]} after: cuts are not compared."
     if before.weights and after.weights and before.weights != after.weights:
         yield (
             f"Documents weighed their {before.weights} before and their {after.weights} after; here both are counted "
@@ -211,7 +158,7 @@ def _classifier(first: Ranked, second: Ranked, before: Side, after: Side, measur
         "value": psi(buckets["before"], buckets["after"]),
         "chance": (len(buckets["before"]) - 1) * one_in,
         "exact": buckets["exact"],
-        **_both(_shares(buckets[side]) for side in ("before", "after")),
+        **_both(shares(buckets[side]) for side in ("before", "after")),
     }
     return {
         **found,
@@ -283,7 +230,7 @@ def _buckets(
     if first:
         edges = order_keys(np.asarray(dict(first)[""], np.float32)) >> 16
     else:
-        edges = bins[np.searchsorted(_cumulative(weights[0])[1:-1], np.asarray(PERCENTS) / 100)]
+        edges = bins[np.searchsorted(cumulative(weights[0])[1:-1], np.asarray(PERCENTS) / 100)]
     places = np.searchsorted(bins, np.unique(edges))
     return {"exact": False, **_both(_sums_between(each, places) for each in weights)}
 
@@ -319,24 +266,24 @@ def _entries(thresholds: Thresholds, ranked: Ranked) -> dict[str, ClassifierThre
 def _below(
     cuts: NDArray[np.float32], others: NDArray[np.float32], counted: _Counted | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The least and the most share of the weight after that lies below each of these cuts.
+    """The least share of the weight after that lies below each of these cuts, and the most that lies below or on it.
 
     It is known at the cuts after: as the buckets are counted, or where thresholds stand alone, 5, 10 … 95 %, which is
     what they were found for; and at the edges of the bins.
     """
     if counted is None:
-        below = np.asarray(PERCENTS) / 100  # of what lies below a cut, the most; of what lies on it too, the least
+        below = np.asarray(PERCENTS) / 100  # the most that lies below a cut, and the least that lies below or on it
         low = np.append(0.0, below)[np.searchsorted(others, cuts, "left")]
-        return low, np.append(below, 1.0)[np.searchsorted(others, cuts, "left")]
-    below = _cumulative(counted.buckets)[1:-1]
-    cumulative, places = _cumulative(counted.weight), order_keys(cuts) >> 16
+        return low, np.append(below, 1.0)[np.searchsorted(others, cuts, "right")]
+    below = cumulative(counted.buckets)[1:-1]
+    by_bin, places = cumulative(counted.weight), order_keys(cuts) >> 16
     low = np.maximum(
         np.append(0.0, below)[np.searchsorted(others, cuts, "right")],
-        cumulative[np.searchsorted(counted.bins, places, "left")],
+        by_bin[np.searchsorted(counted.bins, places, "left")],
     )
     high = np.minimum(
-        np.append(below, 1.0)[np.searchsorted(others, cuts, "left")],
-        cumulative[np.searchsorted(counted.bins, places, "right")],
+        np.append(below, 1.0)[np.searchsorted(others, cuts, "right")],
+        by_bin[np.searchsorted(counted.bins, places, "right")],
     )
     return low, high
 
@@ -356,7 +303,7 @@ def _ks_of_cuts(cuts: Sequence[Mapping[str, Any]]) -> dict[str, float | None] | 
 
 def _moved(before: NDArray[np.int64], after: NDArray[np.int64]) -> dict[str, list[float]]:
     """A few points of the two distributions: what lies below a score before, and after."""
-    first, second = _cumulative(before), _cumulative(after)
+    first, second = cumulative(before), cumulative(after)
     apart = np.abs(first - second)
     grid = np.linspace(0, 1, _MOST_POINTS // 2)
     places = np.unique(
@@ -373,34 +320,34 @@ def _near_cuts(counted: Sequence[_Counted]) -> list[dict[str, Any]]:
     found = []
     for name, buckets in counted[0].description.subject.tiers:
         if buckets and buckets[0]:
-            shares = (
+            near = (
                 int(each.description.near_cuts(each.ranked.name)[int(by_weight), buckets[0] - 1])
                 / max(1, int(each.weight.sum()) if by_weight else each.num_scored)
                 for each in counted
             )
-            found.append({"tier": name, "percent": PERCENTS[buckets[0] - 1], **_both(shares)})
+            found.append({"tier": name, "percent": PERCENTS[buckets[0] - 1], **_both(near)})
     return found
 
 
 def _tiers(before: Description, after: Description, measure: int, notes: list[str]) -> list[dict[str, Any]]:
     """The share of each tier on both sides; of other ranges, by the quality and the ranges before."""
     mine, others = (dict(each.subject.tiers) for each in (before, after))
-    shares = [_shares(each.tiers[measure]) for each in (before, after)]
+    held = [shares(each.tiers[measure]).tolist() for each in (before, after)]
     if mine == others:
-        second = dict(zip(others, shares[1].tolist(), strict=True))
+        second = dict(zip(others, held[1], strict=True))
     elif "rejected" in mine or "rejected" in others:
         notes.append("The tiers are others after, and a rule rejects documents: tiers are not compared.")
         return []
     else:
         notes.append("The tiers are others after: what would be in those before is compared.")
-        quality = _shares(after.quality[measure])
+        quality = shares(after.quality[measure])
         second = {
             name: float(quality[buckets[0] + 1 : buckets[1] + 2].sum()) if buckets else float(quality[0])
             for name, buckets in mine.items()
         }
     return [
         {"name": name, "quality": list(buckets) if buckets else None, **_both([first, second[name]])}
-        for (name, buckets), first in zip(mine.items(), shares[0].tolist(), strict=True)
+        for (name, buckets), first in zip(mine.items(), held[0], strict=True)
     ]
 
 
@@ -475,94 +422,13 @@ def _pair(description: Description, first: str, second: str) -> NDArray[np.int64
     return description.pair(second, first).transpose(0, 2, 1)
 
 
-def _findings(found: Mapping[str, Any], limits: Limits) -> Iterator[dict[str, Any]]:
-    """What is past a limit."""
-    figures = [_of_scores(found, limits), _of_tiers(found), _of_agreement(found)]
-    for figure, of, value, says in chain.from_iterable(figures):
-        if abs(value) > (limit := getattr(limits, figure)):
-            level = "watch" if figure == "psi_watch" else "past"
-            yield {"figure": figure, "of": of, "value": value, "limit": limit, "level": level, "says": f"{of}: {says}"}
-
-
-_Figure = tuple[str, str, float, str]
-"""The limit that it is held against, of what it is, how much, and that in words."""
-
-
-def _of_scores(found: Mapping[str, Any], limits: Limits) -> Iterator[_Figure]:
-    for each in found["classifiers"]:
-        name = each["name"]
-        if stability := each.get("psi"):
-            value = stability["value"]
-            yield "psi" if value > limits.psi else "psi_watch", name, value, f"PSI {value:.3f}"
-        if each["ks"]:
-            least = each["ks"]["least"]
-            yield "ks", name, least, f"KS distance {least:.3f}"
-        for near in each.get("near_cuts", ()):
-            says = f"{percent(near['before'])} lay near the cut of {near['tier']}, now {percent(near['after'])}"
-            yield "near_share", name, near["after"] - near["before"], says
-
-
-def _of_tiers(found: Mapping[str, Any]) -> Iterator[_Figure]:
-    for each in found.get("tiers", ()):
-        says = f"{percent(each['before'])} became {percent(each['after'])}"
-        yield "tier_share", each["name"], each["after"] - each["before"], says
-    for each in (found.get("decides") or {}).get("classifiers", ()):
-        alone = each["alone"]
-        says = f"decided {percent(alone['before'])} alone, now {percent(alone['after'])}"
-        yield "decides_share", each["name"], alone["after"] - alone["before"], says
-
-
-def _of_agreement(found: Mapping[str, Any]) -> Iterator[_Figure]:
-    for each in found.get("agreement", ()):
-        names, ranks = f"{each['first']} and {each['second']}", each["rank_correlation"]
-        if None not in ranks.values():
-            says = f"rank correlation {ranks['before']:.2f} became {ranks['after']:.2f}"
-            yield "rank_correlation", names, ranks["after"] - ranks["before"], says
-        for kept in each["overlap"]:
-            before, after = (share_of_both(kept[side]) for side in ("before", "after"))
-            says = f"agreed on {percent(before)} of their best {kept['percent']} %, now on {percent(after)}"
-            yield "overlap_share", names, after - before, says
-
-
-def share_of_both(kept: Mapping[str, Mapping[str, int]]) -> float:
-    """Of the documents that one of two classifiers keeps at least, the share that both keep."""
-    return kept["both"]["documents"] / max(kept["union"]["documents"], 1)
-
-
-def _too_few(found: Mapping[str, Any], limits: Limits) -> Iterator[str]:
-    """Where so few documents are compared that chance reaches a limit."""
-    for each in found["classifiers"]:
-        if (stability := each.get("psi")) and stability["chance"] > limits.psi_watch:
-            number = min(each["num_scored"].values())
-            yield (
-                f"{each['name']}: {number:,} documents are so few that chance alone gives a PSI of about "
-                f"{stability['chance']:.2f}."
-            )
-
-
 def _sums_between(weight: NDArray[np.int64], places: NDArray[np.intp]) -> NDArray[np.int64]:
     """The weight before the first place, between each two, and from the last on."""
     below = np.concatenate([[0], np.cumsum(weight)])
     return np.diff(np.concatenate([[0], below[places], below[-1:]]))
 
 
-def _cumulative(weight: ArrayLike) -> NDArray[np.float64]:
-    """The share of the weight before each bin, and 1."""
-    total = np.cumsum(np.asarray(weight, np.int64))
-    return np.concatenate([[0.0], total / max(int(total[-1]) if len(total) else 1, 1)])
-
-
-def _shares(weight: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(weight, np.float64)
-    return np.asarray(values / max(values.sum(), 1))
-
-
 def _both(values: Any) -> dict[str, Any]:
     """Two values by their sides."""
     first, second = (each.tolist() if isinstance(each, np.ndarray) else each for each in values)
     return {"before": first, "after": second}
-
-
-def percent(share: float) -> str:
-    """A share in words."""
-    return f"{100 * share:.1f} %"

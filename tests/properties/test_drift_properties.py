@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from curation.calibration.drift import ks, psi
+from curation.calibration.distance import ks, psi
 from curation.calibration.histogram import order_keys
 from curation.calibration.thresholds import Thresholds, exact_thresholds
 from curation.stages.tiering import TieringSpec, stages

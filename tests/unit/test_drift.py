@@ -9,8 +9,10 @@ from tiered_documents import CUTS, NAMES, TIERS, counted, documents, subject
 from curation.analysis.drift_page import html
 from curation.calibration.agreement import overlap, rank_correlation
 from curation.calibration.description import Description, Ranked
-from curation.calibration.drift import LEAST_SHARE, Limits, Side, drift, ks, psi
-from curation.calibration.thresholds import ClassifierThresholds, Thresholds
+from curation.calibration.distance import LEAST_SHARE, ks, psi
+from curation.calibration.drift import Side, drift
+from curation.calibration.flagging import Limits
+from curation.calibration.thresholds import ClassifierThresholds, Thresholds, exact_thresholds
 from curation.core.errors import ConfigError
 from curation.statistics import spearman
 
@@ -149,6 +151,20 @@ def test_equal_thresholds_have_not_drifted():
     assert compared(Side("a", thresholds()), Side("b", thresholds()))["classifiers"][0]["ks"]["least"] == 0
 
 
+def test_thresholds_lie_in_the_distribution_that_they_were_found_in():
+    scores = np.repeat(np.float32([0.1, 0.5, 0.9]), [30, 60, 10])  # so few values that every cut is one of them
+    found = documents(100)
+    for name in NAMES:
+        found[name] = scores
+    own = exact_thresholds(lambda: [(scores, np.ones(100, np.int64))], "edu").cuts
+    for name in NAMES:
+        found[f"{name}_bucket"] = np.searchsorted(np.float32(own), scores, "right")
+    found["n_tokens"] = 1
+    about = subject(classifiers=tuple(Ranked(name, name * 8, f"{name}_score", (("", own),)) for name in NAMES))
+    found = compared(Side("a", thresholds(own)), side(found, "b", about))
+    assert [each["ks"]["least"] for each in found["classifiers"]] == [0, 0, 0]
+
+
 def test_thresholds_of_another_project_are_known_by_their_columns():
     foreign = Thresholds(tuple(ClassifierThresholds(f"{name}_score", CUTS) for name in NAMES))
     found = compared(Side("theirs", foreign), side(documents()))
@@ -278,7 +294,7 @@ def test_groups_are_compared_value_by_value():
     assert [each["group"] for each in found["classifiers"][0]["cuts"]] == ["", "de", "en"]
     mixed = compared(Side("a", by_language(CUTS)), Side("b", Thresholds((ClassifierThresholds("edu", CUTS, "e"),))))
     assert (mixed["classifiers"][0]["cuts"], mixed["classifiers"][0]["ks"]) == ([], None)
-    assert "Thresholds are for each lang before and for each run after: cuts are not compared." in mixed["notes"]
+    assert "Thresholds are by lang before and for all after: cuts are not compared." in mixed["notes"]
     assert "Nothing of it can be compared" in html(mixed)
 
 
