@@ -77,7 +77,7 @@ class Facts:
         """Whether each bucket of a classifier holds a twentieth, by the weights: the cuts are those of these scores."""
         calibrate, named = self.opinion.get("calibrate", ""), self.opinion.get("thresholds", "")
         is_frozen = calibrate == "frozen" or (not calibrate and bool(named))
-        return not is_frozen and not self.opinion.get("group")
+        return not is_frozen and not bool(self.opinion.get("group"))
 
     @property
     def is_former(self) -> bool:

@@ -15,6 +15,7 @@ from rich.console import Console
 from run_files import REPOSITORY, documents, execute, write_jsonl
 
 from curation.core.errors import ConfigError
+from curation.data.sidecar import SidecarWriter, read_columns, read_record
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.retier import RetierSpec, plan, retier
 from curation.stages.tiering import TieringSpec
@@ -55,10 +56,10 @@ def run(scored, tmp_path):
     return shutil.copytree(scored.folder, tmp_path / "run")
 
 
-def form(run, name, **tiering):
+def form(run, name, workers=WORKERS, **tiering):
     """Form a tiering; gives the exit code and what was printed."""
     text = StringIO()
-    planned = plan(RetierSpec(str(run), name, TieringSpec(**tiering), WORKERS))
+    planned = plan(RetierSpec(str(run), name, TieringSpec(**tiering), workers))
     code = retier(planned, Console(file=text, width=200))
     return SimpleNamespace(code=code, text=text.getvalue())
 
@@ -66,6 +67,11 @@ def form(run, name, **tiering):
 def tiers(run, name):
     """The bytes of the tiers of every shard."""
     return {path.name: path.read_bytes() for path in sorted(Path(run, "tierings", name, "tiers").iterdir())}
+
+
+def description(run, name):
+    """The path of the description of a tiering."""
+    return run / "tierings" / name / "description.json"
 
 
 def frame(run, name):
@@ -87,9 +93,59 @@ def cuts_of(found, weights="documents"):
     return weighted_quantile(found["keep"], sizes, range(5, 100, 5))
 
 
-def test_equal_settings_give_the_bytes_of_the_runs_own_tiers(run):
-    assert form(run, "again").code == 0
+def test_equal_settings_give_the_bytes_of_the_runs_own_tiers_and_of_their_description(run):
+    assert form(run, "again", ClusterSpec(kind="cpu", workers=2)).code == 0
     assert tiers(run, "again") == tiers(run, "default")
+    assert description(run, "again").read_bytes() == description(run, "default").read_bytes()
+
+
+def test_a_description_counts_the_documents_of_every_tier(run):
+    found = frame(run, "default")
+    told = json.loads(description(run, "default").read_text())
+    own = {tier: [len(rows), rows["n_bytes"].sum(), rows["n_tokens"].sum()] for tier, rows in found.groupby("tier")}
+    held = {each["name"]: [each["documents"], each["bytes"], each["tokens"]] for each in told["tiers"]}
+    assert {name: sums for name, sums in held.items() if sums[0]} == own
+    assert [each["name"] for each in told["classifiers"]] == ["keep", "rest"]
+
+
+def test_a_description_that_is_missing_is_made_of_the_tiers_that_are_there(run):
+    form(run, "mine", keep="rest < 0.5")
+    before, made = tiers(run, "mine"), description(run, "mine").read_bytes()
+    description(run, "mine").unlink()
+    (run / "tierings" / "mine" / "tiers" / "1.jsonl.parquet").unlink()
+    times = (run / "tierings" / "mine" / "tiers" / "0.jsonl.parquet").stat().st_mtime_ns
+    assert form(run, "mine", keep="rest < 0.5").code == 0
+    assert (tiers(run, "mine"), description(run, "mine").read_bytes()) == (before, made)
+    assert (run / "tierings" / "mine" / "tiers" / "0.jsonl.parquet").stat().st_mtime_ns == times
+
+
+def test_there_is_no_description_where_a_shard_cannot_be_tiered(run):
+    url = str(next((run / "scores").glob("keep-*/0.jsonl.parquet")))
+    table, record = read_columns(url), read_record(url)
+    with SidecarWriter(url, table.schema) as writer:
+        writer.write(table.slice(1))
+        writer.finish(record)
+    frozen = str(run / "tierings" / "default" / "thresholds.json")
+    failed = form(run, "mine", thresholds=frozen)
+    assert (failed.code, "its rows are not those of rows/" in failed.text) == (1, True)
+    assert not description(run, "mine").exists()
+
+
+def test_thresholds_by_group_are_described_by_what_is_near_each_groups_cuts(run):
+    form(run, "by-language", group="lang", classifiers=("keep",))
+    (told,) = json.loads(description(run, "by-language").read_text())["classifiers"]
+    assert (told["group"], told["cuts"]) == ("lang", [])
+    known = json.loads((run / "tierings" / "by-language" / "thresholds.json").read_text())["classifiers"]["keep"]
+    found = frame(run, "by-language")
+    near = 0
+    for language, table in known.items():
+        cuts = np.array([*table["cuts"].values()])
+        widths = np.diff(cuts) / 10
+        low, high = cuts - np.append(widths[0], widths), cuts + np.append(widths, widths[-1])
+        scores = found["keep"][found["lang"].fillna("") == language].to_numpy(np.float64)
+        is_near = (scores[:, None] >= low) & (scores[:, None] <= high)
+        near += is_near.any(axis=1).sum()
+    assert sum(told["near_cuts"]["documents"]) >= near > 0
 
 
 def test_without_a_classifier_it_is_what_a_run_without_it_would_be(run, scored):
