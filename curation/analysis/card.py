@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from curation.analysis.facts import Facts
+from curation.analysis.facts import Facts, buckets
 from curation.core.words import counted
 
 _SIZES = (
@@ -68,12 +68,8 @@ def _tiers(facts: Facts) -> Iterator[str]:
         "|---|---|---:|---:|---:|---:|",
     ]
     for each in facts.tiers:
-        low, high = each["lowest"], each["highest"]
-        quality = (
-            "by the rule" if low is None else "none" if low < 0 else f"{low}" if low == high else f"{low} to {high}"
-        )
         sums = " | ".join(f"{each[what]:,}" for what in ("documents", "bytes", "tokens"))
-        lines.append(f"| {_plain(each['name'])} | {quality} | {sums} | {100 * facts.share(each):.1f} % |")
+        lines.append(f"| {_plain(each['name'])} | {buckets(each)} | {sums} | {100 * facts.share(each):.1f} % |")
     yield "## Tiers"
     yield "\n".join(lines)
 

@@ -13,8 +13,17 @@ from curation.pages import drawing
 from curation.stages.tier import REJECTED, UNSCORED
 
 _FORMAT = 1
+_WITHOUT_RANGE = {UNSCORED: "none", REJECTED: "by the rule"}
 
 Tier = Mapping[str, Any]
+
+
+def buckets(tier: Tier) -> str:
+    """The quality of a tier's documents: "12 to 17"; of tiers that are no range, why."""
+    low, high = tier["lowest"], tier["highest"]
+    if tier["name"] in _WITHOUT_RANGE:
+        return _WITHOUT_RANGE[tier["name"]]
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ class Facts:
     @property
     def is_maximum(self) -> bool:
         """Whether the quality is the highest bucket of any classifier."""
-        return self.opinion.get("ensemble", "max") == "max"
+        return bool(self.opinion.get("ensemble", "max") == "max")
 
     @property
     def is_calibrated_here(self) -> bool:

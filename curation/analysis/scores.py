@@ -1,6 +1,8 @@
 """The sections on scores: how those of each classifier are spread, and how far classifiers agree."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from curation.analysis import charts
 from curation.analysis.agreement import overlaps, rank_correlation
@@ -24,7 +26,7 @@ def scores(facts: Facts) -> str:
     classifiers = facts.described["classifiers"]
     drawn = ""
     for each in classifiers[:MOST_DRAWN]:
-        words = f"<b>{text(each['name'])}</b> {_cuts(each['cuts'])}"
+        words = f"<b>{text(each['name'])}</b> {_cuts(each, facts)}"
         if each["num_missing"]:
             words += f" {each['num_missing']:,} documents have no score."
         drawn += captioned(charts.scores(each, facts), words)
@@ -41,10 +43,17 @@ def scores(facts: Facts) -> str:
     return section("scores", "Scores", lead, legend(entries), f"<div class='plots small'>{drawn}</div>", remark)
 
 
-def _cuts(cuts: list[float]) -> str:
+def _cuts(classifier: Mapping[str, Any], facts: Facts) -> str:
+    """Two of its cuts, and how much lies near those that part tiers."""
+    cuts = classifier["cuts"]
     if not cuts:
         return ""
-    return f"is above {cuts[9]:.3g} for half of the weight, and above {cuts[18]:.3g} for the best twentieth."
+    borders = [tier["lowest"] - 1 for tier in facts.ranges if tier["lowest"]]
+    near = sum(classifier["near_cuts"]["weight"][place] for place in borders) / max(facts.total[facts.weights], 1)
+    return (
+        f"is above {cuts[9]:.3g} for the upper half, and above {cuts[18]:.3g} for the best twentieth. "
+        f"{percent(near)} of the {facts.weights} lie so near to a cut between two tiers that a breath moves them."
+    )
 
 
 def agreement(facts: Facts) -> str:

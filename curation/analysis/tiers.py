@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from curation.analysis import charts
-from curation.analysis.facts import Facts, Tier
+from curation.analysis.facts import Facts, buckets
 from curation.analysis.parts import Part, bar, legend, note, nothing, percent, section
 from curation.pages.drawing import MUTED, css, kind
 from curation.pages.page import captioned, table, text
@@ -32,7 +32,7 @@ def tiers(facts: Facts) -> str:
         rows.append(
             [
                 f"<i class='swatch' style='background:{css(facts.colors[each['name']])}'></i>{text(each['name'])}",
-                _range(each),
+                buckets(each),
                 *(f"{each[what]:,}" for what in ("documents", "bytes", "tokens")),
                 percent(share),
                 *([percent(published) if published else ""] if compared else []),
@@ -75,13 +75,6 @@ def _quality(facts: Facts) -> str:
 
 def _is_nemotron(facts: Facts) -> bool:
     return [(each["name"], (each["lowest"], each["highest"])) for each in facts.ranges] == list(NEMOTRON_CC)
-
-
-def _range(tier: Tier) -> str:
-    low, high = tier["lowest"], tier["highest"]
-    if low is None:
-        return "by the rule"
-    return "none" if low < 0 else f"{low}" if low == high else f"{low}&ndash;{high}"
 
 
 def _bullet(share: float, published: float | None, widest: float, color: str) -> str:
