@@ -16,7 +16,7 @@ from curation.pages.drawing import css
 from curation.pages.page import table, text
 from curation.stages.bucket import bucket_column
 
-_NAME_CHARS = 80
+_NAME_CHARS, _ADDRESS_CHARS = 80, 120
 
 
 def sources(facts: Facts, drawn: Drawn | None) -> str:
@@ -51,7 +51,8 @@ def sources(facts: Facts, drawn: Drawn | None) -> str:
 
 def _crossed(counts: pd.DataFrame, expected: Mapping[str, float], present: list[str]) -> str:
     if len(counts) < 2:
-        return nothing(f"Fewer than two values have {origins.FEWEST} documents.")
+        all_but_few = f"{text(str(counts.index[0]), _NAME_CHARS)} has almost all" if len(counts) else "None has as many"
+        return nothing(f"Values of {origins.FEWEST} documents or more are told of here: {all_but_few}.")
     rows = []
     for name, row in origins.from_the_best(counts.head(origins.MOST_VALUES)).iterrows():
         total = int(row.sum())
@@ -135,8 +136,8 @@ def _border(facts: Facts, boundary: Boundary) -> str:
     sides = "".join(
         f"<div><p class='side'>{words} {text(tier)}</p>{''.join(_article(facts, each) for each in documents)}</div>"
         for words, tier, documents in (
-            ("just", boundary.upper, boundary.above),
-            ("almost, but", boundary.lower, boundary.below),
+            ("just inside", boundary.upper, boundary.above),
+            ("just below it, in", boundary.lower, boundary.below),
         )
     )
     return f"<div class='border'>{sides}</div>" if boundary.above or boundary.below else ""
@@ -149,8 +150,8 @@ def _article(facts: Facts, example: Example) -> str:
         f" → {_bucket(row.get(bucket_column(each['name'])))}</span>"
         for each in facts.described["classifiers"]
     )
-    addresses = [str(row[name]) for name in row if name in {"url", "uri"} and row[name]]
-    whose = text(addresses[0] if addresses else str(row["id"]), 120)
+    addresses = [value for value in row.values() if isinstance(value, str) and "://" in value]
+    whose = text(addresses[0] if addresses else str(row["id"]), _ADDRESS_CHARS)
     shown = text(example.text) + (" …" if example.is_cut else "")
     quality = f"quality {int(row['quality'])}, {int(row['n_tokens']):,} tokens"
     return (

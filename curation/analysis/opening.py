@@ -155,11 +155,13 @@ def _accounting(facts: Facts) -> Iterator[str]:
 
 
 def _models(facts: Facts) -> Iterator[str]:
-    for name, counts in facts.ended["classifiers"].items():
-        scored = counts.get("num_scored", 0)
-        if scored and counts.get("num_truncated", 0) > _TRUNCATED_SHARE * scored:
-            share = percent(counts["num_truncated"] / scored, 0)
-            yield f"{text(name)} read only the beginning of {share} of the documents. <a href='#rows'>Truncation</a>"
+    classifiers = facts.ended["classifiers"]
+    parts = {
+        name: each.get("num_truncated", 0) / max(each.get("num_scored", 0), 1) for name, each in classifiers.items()
+    }
+    if told := [f"{percent(part, 0)} ({text(name)})" for name, part in parts.items() if part > _TRUNCATED_SHARE]:
+        yield f"Of {', '.join(told)} of the documents only the beginning was read. <a href='#rows'>Truncation</a>"
+    for name, counts in classifiers.items():
         if missing := counts.get("num_non_finite", 0):
             yield f"<b>{text(name)} gave no finite score</b> to {counted(missing, 'document')}."
         if counts.get("num_out_of_memory", 0):

@@ -1,8 +1,7 @@
 """The sections on scores: how those of each classifier are spread, and how far classifiers agree."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from curation.analysis import charts
 from curation.analysis.agreement import overlaps, rank_correlation
@@ -26,7 +25,7 @@ def scores(facts: Facts) -> str:
     classifiers = facts.described["classifiers"]
     drawn = ""
     for each in classifiers[:MOST_DRAWN]:
-        words = f"<b>{text(each['name'])}</b> {_cuts(each, facts)}"
+        words = f"<b>{text(each['name'])}</b> {_cuts(each['cuts'], facts)}"
         if each["num_missing"]:
             words += f" {each['num_missing']:,} documents have no score."
         drawn += captioned(charts.scores(each, facts), words)
@@ -43,17 +42,13 @@ def scores(facts: Facts) -> str:
     return section("scores", "Scores", lead, legend(entries), f"<div class='plots small'>{drawn}</div>", remark)
 
 
-def _cuts(classifier: Mapping[str, Any], facts: Facts) -> str:
-    """Two of its cuts, and how much lies near those that part tiers."""
-    cuts = classifier["cuts"]
+def _cuts(cuts: Sequence[float], facts: Facts) -> str:
+    """Two of its cuts, in words."""
     if not cuts:
         return ""
-    borders = [tier["lowest"] - 1 for tier in facts.ranges if tier["lowest"]]
-    near = sum(classifier["near_cuts"]["weight"][place] for place in borders) / max(facts.total[facts.weights], 1)
-    return (
-        f"is above {cuts[9]:.3g} for the upper half, and above {cuts[18]:.3g} for the best twentieth. "
-        f"{percent(near)} of the {facts.weights} lie so near to a cut between two tiers that a breath moves them."
-    )
+    if not facts.is_calibrated_here:
+        return f"reaches bucket 10 at {cuts[9]:.3g}, and bucket 19 at {cuts[18]:.3g}."
+    return f"is {cuts[9]:.3g} or more for the upper half, and {cuts[18]:.3g} or more for the best twentieth."
 
 
 def agreement(facts: Facts) -> str:

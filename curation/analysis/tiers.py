@@ -5,6 +5,7 @@ from collections import defaultdict
 from curation.analysis import charts
 from curation.analysis.facts import Facts, buckets
 from curation.analysis.parts import Part, bar, legend, note, nothing, percent, section
+from curation.core.words import counted
 from curation.pages.drawing import MUTED, css, kind
 from curation.pages.page import captioned, table, text
 from curation.stages.tier import NEMOTRON_CC
@@ -55,7 +56,7 @@ def waits(facts: Facts) -> str:
     """Why there are no tiers to tell of."""
     waiting = facts.ended.get("shards", {}).get("waiting", 0)
     if waiting:
-        return f"Not yet: {waiting:,} shards wait to be scored. Thresholds and tiers are formed over all of them."
+        return f"Not yet: {counted(waiting, 'shard')} to be scored. Thresholds and tiers are formed over all of them."
     return "Not yet: this directory has no description of this tiering. The next run, or retier.py, makes it."
 
 
@@ -66,7 +67,8 @@ def _quality(facts: Facts) -> str:
         words += (
             f" The quality is the highest bucket that any of the {num_classifiers} classifiers gives, and a classifier "
             "puts a twentieth into each of its buckets. So classifiers that always agree would give the dotted line, "
-            "and such as know nothing of one another the dashed one: the nearer to the dashed line, the more each adds."
+            "and classifiers that know nothing of one another the dashed one. The nearer to the dashed line, the more "
+            "each adds."
         )
     elif facts.is_maximum:
         words += " The quality is the highest bucket that any classifier gives."
