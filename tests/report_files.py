@@ -45,6 +45,7 @@ def hostile(folder, **settings):
             {"kind": "fasttext", "name": name, "model": str(models / "worth-keeping"), "label": f"__label__{label}"}
             for name, label in (("keep", "keep"), ("rest", "rest"))
         ],
+        "tiering": {"weights": "documents"},
         "cluster": {"kind": "cpu", "workers": 1},
     } | settings
 

@@ -140,7 +140,7 @@ def _border(facts: Facts, boundary: Boundary) -> str:
             ("just below it, in", boundary.lower, boundary.below),
         )
     )
-    return f"<div class='border'>{sides}</div>" if boundary.above or boundary.below else ""
+    return f"<div class='border'>{sides}</div>" if boundary.above and boundary.below else ""
 
 
 def _article(facts: Facts, example: Example) -> str:

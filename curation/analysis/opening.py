@@ -11,9 +11,9 @@ from curation.execution.summary import INCOMPLETE, RECONCILED, STOPPED
 from curation.pages.page import text
 
 _MOST_FINDINGS = 14
-_TRUNCATED_SHARE, _DECIDES_SHARE, _ALIKE, _QUARANTINED_SHARE = 0.25, 0.6, 0.9, 0.01
+_TRUNCATED_SHARE, _DECIDES_SHARE, _ALIKE, _FEWEST_CUTS = 0.25, 0.6, 0.9, 15
 """From which share of truncated documents on, of the best tier decided by one classifier alone, from which rank
-correlation on, and from which share of rows in quarantine on, the opening speaks of it."""
+correlation on, and below how many different cuts, the opening speaks of it."""
 
 
 def opening(facts: Facts, contents: Sequence[tuple[str, str]]) -> str:
@@ -140,10 +140,8 @@ def _accounting(facts: Facts) -> Iterator[str]:
     if ended["problems"]:
         yield "<b>Rows do not add up.</b> <a href='#rows'>Where</a>"
     read = totals.get("read", 0)
-    if (aside := totals.get("quarantined", 0)) and (aside > _QUARANTINED_SHARE * read or aside < 100):
-        yield f"{counted(aside, 'row')} could not be read, {percent(aside / read)}. <a href='#rows'>Why</a>"
-    elif aside:
-        yield f"{aside:,} rows are in quarantine, {percent(aside / read, 2)}. <a href='#rows'>Why</a>"
+    if aside := totals.get("quarantined", 0):
+        yield f"{counted(aside, 'row')} could not be read, {percent(aside / read, 2)}. <a href='#rows'>Why</a>"
     if read and not totals.get("ok"):
         yield "<b>No document was scored.</b> See input.text_column and input.where."
     if blank := totals.get("blank", 0):
@@ -160,7 +158,7 @@ def _models(facts: Facts) -> Iterator[str]:
         name: each.get("num_truncated", 0) / max(each.get("num_scored", 0), 1) for name, each in classifiers.items()
     }
     if told := [f"{percent(part, 0)} ({text(name)})" for name, part in parts.items() if part > _TRUNCATED_SHARE]:
-        yield f"Of {', '.join(told)} of the documents only the beginning was read. <a href='#rows'>Truncation</a>"
+        yield f"Documents of which only the beginning was read: {', '.join(told)}. <a href='#rows'>Truncation</a>"
     for name, counts in classifiers.items():
         if missing := counts.get("num_non_finite", 0):
             yield f"<b>{text(name)} gave no finite score</b> to {counted(missing, 'document')}."
@@ -179,6 +177,12 @@ def _opinions(facts: Facts) -> Iterator[str]:
                     f"{percent(share, 0)} of {text(best['name'])} is there for {text(each['by'][0])} alone. "
                     "<a href='#decides'>Who decides</a>"
                 )
+    for each in facts.described["classifiers"]:
+        if (different := len(set(each["cuts"]))) and different < _FEWEST_CUTS:
+            yield (
+                f"Many documents have the same score of {text(each['name'])}: only {different} of its 19 cuts differ, "
+                "and buckets in between are empty. <a href='#scores'>Scores</a>"
+            )
     for pair in facts.described["pairs"]:
         names = f"{text(pair['first'])} and {text(pair['second'])}"
         correlation = rank_correlation(pair["documents"])

@@ -16,10 +16,7 @@ PUBLISHED = {"high": 0.1263, "medium-high": 0.1152, "medium": 0.4624, "medium-lo
 
 def tiers(facts: Facts) -> str:
     """What each tier holds."""
-    lead = (
-        f"A tier is a range of quality buckets. Shares are of all {facts.weights}, which is also what the thresholds "
-        "were weighed by."
-    )
+    lead = f"A tier is a range of quality buckets. Shares are of all {facts.weights}, as this tiering weighs."
     if not facts.described:
         return section("tiers", "Tiers", lead, nothing(waits(facts)))
     compared = _is_nemotron(facts)

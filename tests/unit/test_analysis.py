@@ -121,7 +121,13 @@ def facts():
         "versions": {"curation": "0.1.0 (abc)"},
         "tokens": "estimated",
     }
-    described = {"weights": "bytes", "tiers": tiers, "decides": [], "pairs": [], "classifiers": [{"name": "edu"}]}
+    described = {
+        "weights": "bytes",
+        "tiers": tiers,
+        "decides": [],
+        "pairs": [],
+        "classifiers": [{"name": "edu", "cuts": [0.0] * 19}],
+    }
     return Facts(Layout("/runs/<b>mine"), "default", ended, described, {"documents": True}, {}, {})
 
 
@@ -152,9 +158,11 @@ def test_a_run_that_has_not_ended_says_so(facts):
 
 
 def test_truncation_is_worth_a_look(facts):
-    assert "Of 30&nbsp;% (<bdi>edu</bdi>) of the documents only the beginning was read." in "".join(
-        opening.findings(facts)
-    )
+    assert "only the beginning was read: 30&nbsp;% (<bdi>edu</bdi>)." in "".join(opening.findings(facts))
+
+
+def test_cuts_that_coincide_are_worth_a_look(facts):
+    assert "only 1 of its 19 cuts differ" in "".join(opening.findings(facts))
 
 
 def test_tiers_without_a_range_say_what_they_are(facts):
