@@ -130,7 +130,7 @@ class Layout:
         return join(self.tiering(tiering), "thresholds.json")
 
     def description(self, tiering: str = "default") -> str:
-        """What a tiering holds, in counts."""
+        """What a tiering holds, counted."""
         return join(self.tiering(tiering), "description.json")
 
     def tiers(self, tiering: str, shard: str) -> str:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 # matplotlib takes colours alone; the page says what these stand for, so that light and dark are its choice.
 INK, MUTED, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404"
-GOOD, BAD, RULE, PAPER = "#050505", "#060606", "#070707", "#080808"
+GOOD, BAD, RULE, PAPER, OUT = "#050505", "#060606", "#070707", "#080808", "#090909"
+NUM_KINDS = 8
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -22,7 +23,10 @@ _VARIABLES = {
     BAD: "var(--bad)",
     RULE: "var(--rule)",
     PAPER: "var(--paper)",
+    OUT: "var(--out)",
 }
+_TONE, _KIND = "#0a{:02x}0a", "#0b{:02x}0b"
+_COLORS = re.compile("|".join((*_VARIABLES, r"#0([ab])[0-9a-f]{2}0\1")))
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "curation",
@@ -43,6 +47,29 @@ _STYLE: Any = {
     "legend.frameon": False,
 }
 _LONGEST_NAME = 24
+
+
+def tone(place: float) -> str:
+    """The colour of a place between the best, 0, and the worst, 1, of what is ordered."""
+    return _TONE.format(round(100 * place))
+
+
+def kind(number: int) -> str:
+    """The colour of one of several things without an order; there are `NUM_KINDS`, and what comes after is grey."""
+    return _KIND.format(number) if number < NUM_KINDS else MUTED
+
+
+def css(color: str) -> str:
+    """What the page makes of a colour of this module."""
+    if color in _VARIABLES:
+        return _VARIABLES[color]
+    number = int(color[3:5], 16)
+    if color == _KIND.format(number):
+        return f"var(--kind-{number})"
+    below, part = divmod(number, 25)
+    if not part:
+        return f"var(--tone-{below})"
+    return f"color-mix(in oklab, var(--tone-{below + 1}) {4 * part}%, var(--tone-{below}))"
 
 
 def svg(draw: Callable[["Axes"], None], title: str, *, width: float = 4.6, height: float = 3.5) -> str:
@@ -77,8 +104,7 @@ def _for_a_page(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
-    for color, variable in _VARIABLES.items():
-        svg = svg.replace(color, variable)
+    svg = _COLORS.sub(lambda found: css(found[0]), svg)
     used = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r' id="([\w.-]+)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img" aria-label="TITLE">', svg)

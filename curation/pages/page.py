@@ -48,7 +48,11 @@ def captioned(drawing: str, caption: str) -> str:
     return f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
 
 
-def text(value: str) -> str:
-    """A string of somebody else as HTML that shows it: escaped, with a direction of its own, without controls."""
-    shown = "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in value)
+def text(value: str, most: int = 0) -> str:
+    """A string of somebody else as HTML that shows it: escaped, with a direction of its own, without controls.
+
+    Of a longer one the first `most` characters, if that is not 0.
+    """
+    cut = value[:most] + " …" if most and len(value) > most else value
+    shown = "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in cut)
     return f"<bdi>{escape(shown)}</bdi>"
