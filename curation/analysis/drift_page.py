@@ -22,6 +22,7 @@ _STYLE = """\
 .before { background: var(--muted); }
 .after { background: var(--accent); }
 ul { padding-left: 1.1rem; margin: 0.5rem 0; }
+.facts, li { overflow-wrap: anywhere; }
 details { margin: 0.75rem 0; }
 summary { cursor: pointer; color: var(--accent); font-size: 0.9rem; }
 """
