@@ -64,6 +64,22 @@ def evenly(available: Mapping[Key, int], count: int) -> dict[Key, int]:
     return counts
 
 
+def wilson_interval(
+    count: ArrayLike, total: ArrayLike, *, confidence: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The interval (low, high) of a share that was seen `count` times in `total` trials (Wilson 1927).
+
+    Honest for few trials and for shares near 0 and 1; of no trials it is (0, 1).
+    """
+    from scipy.special import ndtri
+
+    seen, number = np.asarray(count, np.float64), np.asarray(total, np.float64)
+    z = float(ndtri(0.5 + confidence / 2))
+    middle = (seen + z * z / 2) / (number + z * z)
+    spread = z / (number + z * z) * np.sqrt(np.maximum(seen * (number - seen), 0) / np.maximum(number, 1) + z * z / 4)
+    return middle - spread, middle + spread
+
+
 def bootstrap_interval(
     statistic: Callable[..., float],
     arrays: Sequence[ArrayLike],

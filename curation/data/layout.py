@@ -146,5 +146,5 @@ class Layout:
         return join(self.root, "log", f"{number}.jsonl")
 
     def report(self, name: str) -> str:
-        """A file of the report: index.html or report.json."""
+        """A file of the report, such as index.html or report.json."""
         return join(self.root, "report", name)

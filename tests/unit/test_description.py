@@ -1,66 +1,13 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
+from tiered_documents import CUTS, MEASURES, NAMES, counted, documents, subject
 
-from curation.calibration.description import (
-    FORMAT,
-    MOST_CLASSIFIERS,
-    Counts,
-    Description,
-    Documents,
-    Ranked,
-    Subject,
-    count,
-)
+from curation.calibration.description import FORMAT, MOST_CLASSIFIERS, Counts, Description, Ranked
 from curation.calibration.histogram import order_keys
 from curation.core.errors import ConfigError
 from curation.stages.tiering import TieringSpec
-
-CUTS = tuple(float(cut) for cut in np.linspace(-0.9, 0.9, 19, dtype=np.float32))
-TIERS = (("good", (12, 19)), ("bad", (0, 11)), ("rejected", None), ("unscored", None))
-NAMES = ("edu", "web", "dclm")
-MEASURES = {"documents": "one", "bytes": "n_bytes", "tokens": "n_tokens"}
-
-
-def subject(**changed):
-    classifiers = tuple(Ranked(name, name * 8, f"{name}_score", (("", CUTS),)) for name in NAMES)
-    settings = {"made_of": "abc", "partial": False, "weights": "tokens", "group": "", "tiers": TIERS}
-    return Subject(**(settings | {"classifiers": classifiers, "by_maximum": True} | changed))
-
-
-def documents(number=2_000, seed=0):
-    """Random documents: some scores are cuts, some are missing, a few documents are rejected."""
-    draw = np.random.default_rng(seed)
-    found = pd.DataFrame({"one": 1, "n_bytes": draw.integers(1, 10**6, number)})
-    found["n_tokens"] = (found["n_bytes"] // 4 * (draw.random(number) > 0.1)).astype(int)
-    for name in NAMES:
-        scores = np.where(draw.random(number) < 0.2, draw.choice(CUTS, number), draw.normal(0, 0.6, number))
-        found[name] = np.where(draw.random(number) < 0.05, np.nan, scores).astype(np.float32)
-        buckets = np.searchsorted(np.float32(CUTS), found[name], side="right")
-        found[f"{name}_bucket"] = np.where(found[name].isna(), -1, buckets)
-    buckets = found[[f"{name}_bucket" for name in NAMES]]
-    found["quality"] = buckets.max(axis=1).where(buckets.min(axis=1) >= 0, -1)
-    tier = np.where(found["quality"] >= 12, "good", "bad")
-    tier = np.where(draw.random(number) < 0.1, "rejected", tier)
-    found["tier"] = np.where(found["quality"] < 0, "unscored", tier)
-    return found
-
-
-def counted(found, about=None):
-    names = [name for name, _ in TIERS]
-    return count(
-        about or subject(),
-        Documents(
-            found[[*MEASURES.values()]].to_numpy(float).T,
-            {name: found[name].to_numpy() for name in NAMES},
-            {name: found[f"{name}_bucket"].to_numpy(np.int8) for name in NAMES},
-            found["quality"].to_numpy(np.int8),
-            np.array([names.index(tier) for tier in found["tier"]], np.intp),
-            np.zeros(len(found), np.intp),
-        ),
-    )
 
 
 def described(found, about=None):
