@@ -8,9 +8,10 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,10 @@ from curation.data.sidecar import read_columns, read_record
 from curation.execution import spec as run_spec
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.spec import ClusterSpec
-from curation.execution.window import run_window
+from curation.execution.window import Outcome, run_window
 from curation.inference.replica import ScoringSpec
 from curation.stages.bucket import bucket_column
 from curation.statistics import evenly
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 FORMAT = 1
 SHEET_CSV, SHEET_JSONL, KEY, ABOUT = "sheet.csv", "sheet.jsonl", "key.csv", "audit.json"
@@ -149,7 +147,7 @@ def draw(planned: AuditPlan) -> int:
     Raises ShardError when the input is not what was scored.
     """
     with connect(planned.spec.cluster, ScoringSpec(device="cpu"), lambda: False) as client:
-        drawn = _drawn(client, planned)
+        drawn = _drawn(partial(run_window, client, patience_s=planned.spec.cluster.patience_s), planned)
     weights = {stratum: planned.num_there[stratum] / number for stratum, number in planned.num_drawn.items()}
     drawn["weight"] = [weights[each] for each in zip(drawn["tier"], drawn["by"], strict=True)]
     drawn = drawn.sort_values("lot", ignore_index=True)  # tiers in no order
@@ -249,14 +247,14 @@ def _strata(description: Description) -> dict[Stratum, int]:
     return dict(sorted(strata.items(), key=lambda each: (places[each[0][0]], each[0][1])))
 
 
-def _drawn(client: "Client", planned: AuditPlan) -> pd.DataFrame:
+def _drawn(on_workers: Callable[..., Iterator[Outcome[Any, Any]]], planned: AuditPlan) -> pd.DataFrame:
     """As many documents of each stratum as are wanted: those of the lowest lots."""
     excess = 4.0  # standard deviations: so many more are asked for that enough are found, but once in 30,000 times
     while True:
         limits = {
             stratum: _limit(number, planned.num_there[stratum], excess) for stratum, number in planned.num_drawn.items()
         }
-        found = _below(client, planned, limits)
+        found = _below(on_workers, planned, limits)
         here = Counter(zip(found["tier"], found["by"], strict=True))
         if all(here[stratum] >= number for stratum, number in planned.num_drawn.items()):
             break
@@ -277,7 +275,9 @@ def _limit(number: int, there: int, excess: float) -> int:
     return _ALL_LOTS if share >= 1 else int(share * _ALL_LOTS)
 
 
-def _below(client: "Client", planned: AuditPlan, limits: Mapping[Stratum, int]) -> pd.DataFrame:
+def _below(
+    on_workers: Callable[..., Iterator[Outcome[Any, Any]]], planned: AuditPlan, limits: Mapping[Stratum, int]
+) -> pd.DataFrame:
     """All documents whose lot is below the limit of their stratum, in the order of shards."""
     spec, names = planned.spec, [shard.name for shard in planned.shards]
     names = [name for name in names if storage.exists(planned.layout.tiers(spec.tiering, name))]
@@ -293,7 +293,7 @@ def _below(client: "Client", planned: AuditPlan, limits: Mapping[Stratum, int]) 
         for start in range(0, len(names), _SHARDS_AT_ONCE)
     ]
     found = {}
-    for outcome in run_window(client, draw_from, tasks, patience_s=spec.cluster.patience_s):
+    for outcome in on_workers(draw_from, tasks):
         if outcome.result is None:
             raise ShardError(f"The tiers cannot be read: {outcome.error}")
         found[outcome.item.shards] = outcome.result
