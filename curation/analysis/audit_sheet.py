@@ -297,7 +297,8 @@ def _below(
         if outcome.result is None:
             raise ShardError(f"The tiers cannot be read: {outcome.error}")
         found[outcome.item.shards] = outcome.result
-    return pd.concat([found[task.shards] for task in tasks], ignore_index=True)
+    drawn: pd.DataFrame = pd.concat([found[task.shards] for task in tasks], ignore_index=True)
+    return drawn
 
 
 def _texts(planned: AuditPlan, drawn: pd.DataFrame) -> pd.DataFrame:
