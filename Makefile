@@ -25,7 +25,7 @@ demo: $(VENV)/.demo,$(EXTRA)
 	$(BIN)/python pipelines/run_ensemble.py
 
 test: $(VENV)/.check,$(EXTRA)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: $(VENV)/.check,$(EXTRA)
 	$(BIN)/python -m pytest -m 'long and not slurm'

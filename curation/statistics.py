@@ -1,10 +1,12 @@
 """Small statistics that several folders need: numpy and scipy."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Key = TypeVar("Key", str, tuple[str, str])
 
 
 def weighted_quantile(values: ArrayLike, weights: ArrayLike, percents: Sequence[int]) -> NDArray[Any]:
@@ -36,6 +38,46 @@ def spearman(first: ArrayLike, second: ArrayLike) -> float:
     if ranks.shape[1] < 2 or (np.ptp(ranks, axis=1) == 0).any():
         return float("nan")
     return float(np.corrcoef(ranks)[0, 1])
+
+
+def weighted_kappa(confusion: ArrayLike) -> float:
+    """Cohen's kappa with squared distances (1968): how far two agree on ordered classes, beyond chance.
+
+    `confusion` [K, K] counts, or weighs, what both have judged: by the class of the first in rows. 1 is agreement, 0
+    what chance gives; with two classes it is plain kappa. NaN where both have given one and the same class to all.
+    """
+    counts = np.asarray(confusion, np.float64)
+    places = np.arange(len(counts))
+    distance = np.square(places[:, None] - places)
+    by_chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / max(counts.sum(), np.finfo(float).tiny)
+    expected = (distance * by_chance).sum()
+    return float(1 - (distance * counts).sum() / expected) if expected else float("nan")
+
+
+def evenly(available: Mapping[Key, int], count: int) -> dict[Key, int]:
+    """`count` divided into equal parts, but for those that have fewer: they give all, and the others share the rest."""
+    counts: dict[Key, int] = {}
+    ascending = sorted(available, key=lambda key: (available[key], key))
+    for place, key in enumerate(ascending):
+        counts[key] = min(available[key], count // (len(ascending) - place))
+        count -= counts[key]
+    return counts
+
+
+def wilson_interval(
+    count: ArrayLike, total: ArrayLike, *, confidence: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The interval (low, high) of a share that was seen `count` times in `total` trials (Wilson 1927).
+
+    Honest for few trials and for shares near 0 and 1; of no trials it is (0, 1).
+    """
+    from scipy.special import ndtri
+
+    seen, number = np.asarray(count, np.float64), np.asarray(total, np.float64)
+    z = float(ndtri(0.5 + confidence / 2))
+    middle = (seen + z * z / 2) / (number + z * z)
+    spread = z / (number + z * z) * np.sqrt(np.maximum(seen * (number - seen), 0) / np.maximum(number, 1) + z * z / 4)
+    return middle - spread, middle + spread
 
 
 def bootstrap_interval(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from command_line import OUT, end_with, parser
 
+from curation.analysis import report
 from curation.execution import job, lock, spec
 from curation.execution.plan import make_plan
 from curation.execution.run import run
@@ -30,7 +31,10 @@ def main() -> int:
     if arguments.plan:
         return 0
     with lock.hold(plan.layout.lock_json):
-        return run(plan, OUT, prune=arguments.prune)
+        code = run(plan, OUT, prune=arguments.prune)
+        for line in report.after_a_run(plan.layout.root):
+            OUT.print(line)
+    return code
 
 
 if __name__ == "__main__":  # stopped so: by the second Ctrl-C, or while planning

@@ -1,12 +1,14 @@
 """How far two annotators agree: quadratic-weighted kappa, mean absolute error, confusion."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from curation.annotation.labels import Labels
+from curation.statistics import weighted_kappa
 
 
 def agreement(found: Sequence[Labels]) -> list[dict[str, Any]]:
@@ -21,21 +23,19 @@ def agreement(found: Sequence[Labels]) -> list[dict[str, Any]]:
 
 
 def _of_two(first: Labels, second: Labels) -> dict[str, Any]:
-    from sklearn.metrics import cohen_kappa_score, confusion_matrix
-
     both = np.isfinite(first.values) & np.isfinite(second.values)
     one, other = first.values[both].astype(np.float64), second.values[both].astype(np.float64)
     rubric = first.column.rubric
     nearest = rubric.nearest(one), rubric.nearest(other)
-    places = range(len(rubric.values))
-    is_defined = len(np.unique(np.concatenate(nearest))) > 1
-    kappa = cohen_kappa_score(*nearest, labels=places, weights="quadratic") if is_defined else None
+    confusion = np.zeros((len(rubric.values),) * 2, np.int64)
+    np.add.at(confusion, nearest, 1)
+    kappa = weighted_kappa(confusion)
     return {
         "first": first.column.label,
         "second": second.column.label,
         "num_documents": len(one),
-        "quadratic_weighted_kappa": None if kappa is None else round(float(kappa), 4),
+        "quadratic_weighted_kappa": None if math.isnan(kappa) else round(kappa, 4),
         "mae": round(float(np.abs(one - other).mean()), 4) if len(one) else None,
         "values": rubric.values,
-        "confusion": confusion_matrix(*nearest, labels=places).tolist() if len(one) else None,
+        "confusion": confusion.tolist() if len(one) else None,
     }

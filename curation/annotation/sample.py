@@ -19,6 +19,7 @@ from curation.data import sidecar
 from curation.data.inputs import Found, InputSpec
 from curation.data.reader import read
 from curation.data.shards import Shard
+from curation.statistics import evenly
 
 _ALL = "all"
 _MISSING = "(none)"
@@ -255,7 +256,7 @@ def _taken(
     taken = {}
     for language, quota in _rounded_shares(shares, num_documents).items():
         here = {cell: count for cell, count in available.items() if cell[0] == language}
-        for cell, count in _evenly(here, quota).items():
+        for cell, count in evenly(here, quota).items():
             taken.update(dict.fromkeys(places[cell][:count], cell))
     return taken, notes
 
@@ -269,16 +270,6 @@ def _rounded_shares(shares: Mapping[str, float], count: int) -> dict[str, int]:
         name = waiting[0][1]
         counts[name] += 1
         heapq.heapreplace(waiting, (-shares[name] / (2 * counts[name] + 1), name))
-    return counts
-
-
-def _evenly(available: Mapping[_Cell, int], count: int) -> dict[_Cell, int]:
-    """`count` divided into equal parts, but for cells that have fewer: those give all, the others share the rest."""
-    counts: dict[_Cell, int] = {}
-    ascending = sorted(available, key=lambda cell: (available[cell], cell))
-    for place, cell in enumerate(ascending):
-        counts[cell] = min(available[cell], count // (len(ascending) - place))
-        count -= counts[cell]
     return counts
 
 

@@ -129,6 +129,10 @@ class Layout:
         """The cuts of every classifier, with their provenance."""
         return join(self.tiering(tiering), "thresholds.json")
 
+    def description(self, tiering: str = "default") -> str:
+        """What a tiering holds, counted."""
+        return join(self.tiering(tiering), "description.json")
+
     def tiers(self, tiering: str, shard: str) -> str:
         """Buckets, quality and tier of every row of a shard."""
         return join(self.tiering(tiering), "tiers", f"{shard}.parquet")
@@ -142,5 +146,5 @@ class Layout:
         return join(self.root, "log", f"{number}.jsonl")
 
     def report(self, name: str) -> str:
-        """A file of the report: index.html or report.json."""
+        """A file of the report, such as index.html or report.json."""
         return join(self.root, "report", name)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from curation.core import frames
 from curation.core.errors import CurationError, ShardError
@@ -94,6 +95,18 @@ class Reader:
 def read(shard: Shard, spec: InputSpec) -> Reader:
     """The partitions of a shard, to be iterated over."""
     return Reader(shard, spec)
+
+
+def documents_at(shard: Shard, spec: InputSpec, positions: NDArray[np.int64], fingerprint: str) -> pd.DataFrame:
+    """The rows of a shard at these positions, in the order of the shard, with the columns of a partition.
+
+    The shard is read to its end. Raises ShardError when it is not the one of this fingerprint any more.
+    """
+    reader = read(shard, spec)
+    found = [part.frame[part.frame["position"].isin(positions)] for part in reader]
+    if reader.fingerprint != fingerprint:
+        raise ShardError(f"{shard.url}: has changed since it was scored; run again to score this shard anew.")
+    return pd.concat(found, ignore_index=True)
 
 
 def where_mistakes(spec: InputSpec) -> list[str]:

@@ -105,7 +105,7 @@ class Plan:
 
 def plan(spec: EvaluationSpec) -> Plan:
     """What `evaluate` needs. Raises ConfigError with everything that would go wrong later."""
-    mistakes = spec.mistakes() + missing("evaluate", "sklearn", "matplotlib")
+    mistakes = spec.mistakes() + missing("evaluate", "sklearn")
     if reason := why_not_writable(spec.output):
         mistakes.append(f"output: {spec.output} cannot be written: {reason}; choose another.")
     for each in spec.classifier:

@@ -1,12 +1,11 @@
 """The figures of an evaluation as one page that needs no network: tables, plots, examples."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from importlib.resources import files
 from typing import Any
 
 from curation.data.labelled import Documents
 from curation.evaluation import plots
+from curation.pages.page import captioned, page, table, text
 
 FILE_NAME = "report.html"
 _CUT_CHARS = 400
@@ -41,29 +40,7 @@ def html(figures: Mapping[str, Any], documents: Documents | None) -> str:
     parts = [_head(figures), *(_judged(each, number) for number, each in enumerate(figures["judged"]))]
     if comparison := figures.get("comparison"):
         parts.append(_comparison(comparison, documents))
-    style = files("curation.evaluation").joinpath("report.css").read_text(encoding="utf-8")
-    return _PAGE.format(style=style, title=f"Evaluation on {escape(figures['data']['name'])}", body="\n".join(parts))
-
-
-_PAGE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-</body>
-</html>
-"""
+    return page(f"Evaluation on {figures['data']['name']}", "\n".join(parts))
 
 
 def _head(figures: Mapping[str, Any]) -> str:
@@ -74,11 +51,11 @@ def _head(figures: Mapping[str, Any]) -> str:
         f"duplicates dropped. Data <code>{data['fingerprint'][:8]}</code>"
     )
     models = "".join(
-        f", {_text(name)} <code>{fingerprint[:8]}</code>" for name, fingerprint in figures["classifiers"].items()
+        f", {text(name)} <code>{fingerprint[:8]}</code>" for name, fingerprint in figures["classifiers"].items()
     )
     overview = _overview(figures["judged"]) if figures["judged"] else ""
     return (
-        f"<header><h1>Evaluation on {_text(data['name'])}</h1><p class='facts'>{facts}{models}.</p></header>{overview}"
+        f"<header><h1>Evaluation on {text(data['name'])}</h1><p class='facts'>{facts}{models}.</p></header>{overview}"
     )
 
 
@@ -88,16 +65,14 @@ def _overview(judged: Sequence[Mapping[str, Any]]) -> str:
     for number, each in enumerate(judged):
         headline = _HEADLINES[each["kind"]]
         figure = each["figures"][headline]
-        name = (
-            f"<a href='#judged-{number}'>{_text(each['name'])}</a> <span class='note'>{_text(each['question'])}</span>"
-        )
+        name = f"<a href='#judged-{number}'>{text(each['name'])}</a> <span class='note'>{text(each['question'])}</span>"
         rows.append([name, _NAMES[headline], *_three(figure), _verdict(figure["difference"])])
     head = ["", "figure", "classifier", "length alone", "difference", ""]
     note = (
         "Under each figure its 95&nbsp;% bootstrap interval, drawing hosts. Length alone is what the logarithm of a "
         "document&rsquo;s length knows of its label when it is fitted on these documents: a classifier must do better."
     )
-    return f"<section><h2>At a glance</h2>{_table(head, rows)}<p class='note'>{note}</p></section>"
+    return f"<section><h2>At a glance</h2>{table(head, rows)}<p class='note'>{note}</p></section>"
 
 
 def _verdict(difference: Mapping[str, float | None]) -> str:
@@ -123,9 +98,9 @@ def _judged(judged: Mapping[str, Any], number: int) -> str:
     return "".join(
         [
             f"<section id='judged-{number}'>",
-            f"<h2>{_text(judged['name'])} <small>{_text(judged['question'])}</small></h2>",
+            f"<h2>{text(judged['name'])} <small>{text(judged['question'])}</small></h2>",
             f"<p class='facts'>{facts}.</p>",
-            _table(["", "classifier", "length alone", "difference"], rows),
+            table(["", "classifier", "length alone", "difference"], rows),
             _questions(judged),
             _plots(judged),
             _classes(judged),
@@ -159,7 +134,7 @@ def _questions(judged: Mapping[str, Any]) -> str:
         "threshold that was chosen here length alone has its own best one; at a given one it keeps as many documents."
     )
     head = ["As a yes or no", *(_QUESTION_NAMES[name] for name in shown)]
-    return f"{_table(head, rows)}<p class='note'>{note}</p>"
+    return f"{table(head, rows)}<p class='note'>{note}</p>"
 
 
 def _plots(judged: Mapping[str, Any]) -> str:
@@ -171,27 +146,25 @@ def _plots(judged: Mapping[str, Any]) -> str:
             ("Scores of each true class", plots.histograms),
             ("Precision and recall; grey: length alone, dot: threshold", plots.precision_recall),
         ]
-    figures = "".join(
-        f"<figure>{draw(judged, f'{name}: {title}')}<figcaption>{title}</figcaption></figure>" for title, draw in drawn
-    )
+    figures = "".join(captioned(draw(judged, f"{name}: {title}"), title) for title, draw in drawn)
     return f"<div class='plots'>{figures}</div>"
 
 
 def _classes(judged: Mapping[str, Any]) -> str:
     what = ("precision", "recall", "f1")
     rows = [
-        [_text(each["class"]), *(f"{each[name]:.3f}" for name in what), f"{each['support']:,}"]
+        [text(each["class"]), *(f"{each[name]:.3f}" for name in what), f"{each['support']:,}"]
         for each in judged["classes"]
     ]
     rows += [
         [f"<em>{mean}</em>", *(f"{each[name]:.3f}" for name in what), ""] for mean, each in judged["averages"].items()
     ]
-    return _table(["class", "precision", "recall", "F1", "documents"], rows)
+    return table(["class", "precision", "recall", "F1", "documents"], rows)
 
 
 def _comparison(comparison: Mapping[str, Any], documents: Documents | None) -> str:
     facts = f"{comparison['num_documents']:,} documents that all have scored, {comparison['num_tokens']:,} tokens "
-    facts += f"({_text(comparison['tokens'])})."
+    facts += f"({text(comparison['tokens'])})."
     parts = [f"<section><h2>Compared</h2><p class='facts'>{facts}</p>", _correlations(comparison["rank_correlation"])]
     parts += [_overlap(each) for each in comparison["overlap"]]
     parts += [_disagreement(each, documents) for each in comparison["disagreements"]]
@@ -205,9 +178,9 @@ def _correlations(correlation: Mapping[str, Any]) -> str:
             f"<span class='shade' style='--share:{max(value, 0):.2f}'>{value:.3f}</span>" if value is not None else "-"
             for value in values
         )
-        rows.append([_text(name), *cells])
-    table = _table(["", *map(_text, correlation["names"])], rows)
-    return f"<h3>Rank correlation</h3>{table}<p class='note'>Spearman&rsquo;s. Length is in tokens.</p>"
+        rows.append([text(name), *cells])
+    shown = table(["", *map(text, correlation["names"])], rows)
+    return f"<h3>Rank correlation</h3>{shown}<p class='note'>Spearman&rsquo;s. Length is in tokens.</p>"
 
 
 def _overlap(overlap: Mapping[str, Any]) -> str:
@@ -215,17 +188,17 @@ def _overlap(overlap: Mapping[str, Any]) -> str:
     share = f"{100 * overlap['keep_share']:g}&nbsp;%"
     rows = []
     for pair in overlap["pairs"]:
-        names = f"{_text(pair['first'])} <span class='note'>and</span> {_text(pair['second'])}"
+        names = f"{text(pair['first'])} <span class='note'>and</span> {text(pair['second'])}"
         for what, unit in (("num_documents", "documents"), ("num_tokens", "tokens")):
             union = pair["union"][what]
             cells = (_part(pair[part][what], union) for part in ("both", "only_first", "only_second"))
             rows.append([names if unit == "documents" else "", unit, f"{union:,}", *cells])
     kept = "; ".join(
-        f"{_text(name)} {each['num_documents']:,} documents, {each['num_tokens']:,} tokens"
+        f"{text(name)} {each['num_documents']:,} documents, {each['num_tokens']:,} tokens"
         for name, each in overlap["kept"].items()
     )
-    table = _table(["", "", "union", "both", "only the first", "only the second"], rows)
-    return f"<h3>What each would keep of the best {share} of all tokens</h3>{table}<p class='note'>Kept: {kept}.</p>"
+    shown = table(["", "", "union", "both", "only the first", "only the second"], rows)
+    return f"<h3>What each would keep of the best {share} of all tokens</h3>{shown}<p class='note'>Kept: {kept}.</p>"
 
 
 def _part(number: int, union: int) -> str:
@@ -233,10 +206,10 @@ def _part(number: int, union: int) -> str:
 
 
 def _disagreement(pair: Mapping[str, Any], documents: Documents | None) -> str:
-    title = f"<h3>Where {_text(pair['first'])} and {_text(pair['second'])} disagree most</h3>"
+    title = f"<h3>Where {text(pair['first'])} and {text(pair['second'])} disagree most</h3>"
     names = pair["first"], pair["second"]
     sides = "".join(
-        f"<div><h4>{_text(pair[side])} prefers</h4>"
+        f"<div><h4>{text(pair[side])} prefers</h4>"
         f"{''.join(_example(each, names, documents) for each in pair[f'{side}_prefers'])}</div>"
         for side in ("first", "second")
     )
@@ -246,21 +219,21 @@ def _disagreement(pair: Mapping[str, Any], documents: Documents | None) -> str:
 
 def _example(example: Mapping[str, Any], pair: tuple[str, str], documents: Documents | None) -> str:
     ranks = "; ".join(
-        f"{_text(name)} <strong>{example['scores'][name]:.3g}</strong>, rank {100 * example['ranks'][name]:.0f}&nbsp;%"
+        f"{text(name)} <strong>{example['scores'][name]:.3g}</strong>, rank {100 * example['ranks'][name]:.0f}&nbsp;%"
         for name in pair
     )
     said = ", ".join(
-        f"{_text(name)} {_text(value) if isinstance(value, str) else f'{value:g}'}"
+        f"{text(name)} {text(value) if isinstance(value, str) else f'{value:g}'}"
         for name, value in example["labels"].items()
     )
     facts = f"{ranks}<br>labelled {said}" if said else ranks
     if documents is None:
-        return f"<article><p class='note'>{_text(example['id'])}<br>{facts}</p></article>"
+        return f"<article><p class='note'>{text(example['id'])}<br>{facts}</p></article>"
     place = example["place"]
-    text = documents.texts[place]
-    shown = text if len(text) <= _CUT_CHARS else f"{text[:_CUT_CHARS]} …"
-    address = f"{_text(documents.ids[place])} {_text(documents.urls[place] or '')}"
-    return f"<article><p class='note'>{address}<br>{facts}</p><p class='text' dir='auto'>{_text(shown)}</p></article>"
+    whole = documents.texts[place]
+    shown = whole if len(whole) <= _CUT_CHARS else f"{whole[:_CUT_CHARS]} …"
+    address = f"{text(documents.ids[place])} {text(documents.urls[place] or '')}"
+    return f"<article><p class='note'>{address}<br>{facts}</p><p class='text' dir='auto'>{text(shown)}</p></article>"
 
 
 def _three(figure: Figure) -> Iterable[str]:
@@ -279,18 +252,3 @@ def _measured(measured: Mapping[str, float | None], sign: str = "") -> str:
         return "<span class='note'>not defined</span>"
     interval = "no interval" if low is None or high is None else f"{low:{sign}.3f} to {high:{sign}.3f}"
     return f"{value:{sign}.3f}<br><span class='note'>{interval}</span>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already; the first of each row names it."""
-    names = "".join(f"<th scope='col'>{name}</th>" for name in head)
-    body = "".join(
-        f"<tr><th scope='row'>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows
-    )
-    return f"<div class='wide'><table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _text(value: str) -> str:
-    """A string of somebody else as HTML that shows it: escaped, with a direction of its own, without controls."""
-    shown = "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in value)
-    return f"<bdi>{escape(shown)}</bdi>"

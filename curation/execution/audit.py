@@ -31,10 +31,14 @@ class ShardRecords:
 
 @dataclass
 class Audit:
-    """What a run has read and scored, file by file, and what does not add up."""
+    """What a run has read and scored, file by file, and what does not add up.
+
+    `reasons` counts the rows in quarantine by what is wrong with them, as far as records say it.
+    """
 
     files: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     scores: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    reasons: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -78,6 +82,7 @@ def audit(complete: Iterable[ShardRecords], waiting: Iterable[ShardRecords] = ()
         result.problems += [f"{each.shard.relative}: {problem}" for problem in problems(each)]
         if each.rows is not None:
             result.files[each.shard.relative].update({key: each.rows[key] for key in _COUNTED})
+        result.reasons.update((each.quarantine or {}).get("reasons", {}))
         for name, record in each.scores.items():
             if record is not None:
                 result.scores[name].update({key: value for key, value in record.items() if key.startswith("num_")})

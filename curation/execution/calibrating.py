@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from curation.calibration.histogram import Histogram, Refinement, bins_to_refine, coarse, fine
 from curation.calibration.thresholds import ClassifierThresholds
-from curation.core.errors import ShardError
+from curation.core.errors import CalibrationError, ShardError
 from curation.data.layout import Layout
 from curation.data.sidecar import read_columns
 from curation.execution.spec import GroupColumn, Scores
@@ -54,8 +54,8 @@ def calibrate(
 ) -> tuple[ClassifierThresholds, ...]:
     """The exact thresholds of one classifier over all rows of these shards, for each group, by the tiering's weights.
 
-    A group in which no row has both a score and a weight gets none. Raises ShardError when a score file cannot be read
-    or there are more than `MOST_GROUPS`, CalibrationError when no row at all has both.
+    A group in which no row has both a score and a weight gets none. Raises ShardError when a score file cannot be read,
+    CalibrationError when no row at all has both or there are more than `MOST_GROUPS`.
     """
     runs = [tuple(shards[start : start + _SHARDS_PER_TASK]) for start in range(0, len(shards), _SHARDS_PER_TASK)]
     tasks = [PassTask(root, scores, tiering.weight_column, group, run) for run in runs]
@@ -84,8 +84,8 @@ def first_pass(task: PassTask) -> dict[str, Histogram]:
     for value, scores, weights in _by_group(task):
         part = coarse(scores, weights)
         found[value] = found[value] + part if value in found else part
-        if len(found) > MOST_GROUPS:
-            raise ShardError(_too_many(task))
+        if len(found) > MOST_GROUPS:  # enough to know that there are too many
+            break
     return found
 
 
@@ -108,7 +108,7 @@ def _merged(
         for value, part in outcome.result.items():
             total[value] = total[value] + part if value in total else part
         if len(total) > MOST_GROUPS:
-            raise ShardError(_too_many(outcome.item))
+            raise CalibrationError(_too_many(outcome.item))
     if not tasks:
         raise ShardError("Calibration was given no shards.")
     return total
@@ -122,29 +122,26 @@ def _too_many(task: PassTask) -> str:
 def _by_group(task: PassTask) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Group, scores and weights of the shards; small shards together: few rows cost as much as many."""
     places: dict[str, int] = {}
-    for scores, weights, codes in _together(task, places):
-        if task.group is None:
+    for scores, weights, *codes in _together(task, places):
+        if not codes:
             yield "", scores, weights
             continue
         for name, place in [*places.items()]:
-            if (here := codes == place).any():
+            if (here := codes[0] == place).any():
                 yield name, scores[here], weights[here]
 
 
-def _together(
-    task: PassTask, places: dict[str, int]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[Any], NDArray[np.intp]]]:
-    """Scores, weights and the places of groups, of which new ones are added to `places`."""
+def _together(task: PassTask, places: dict[str, int]) -> Iterator[list[NDArray[Any]]]:
+    """Scores, weights and, if there are groups, their places, of which new ones are added to `places`."""
     layout, column = Layout(task.root), task.scores.column
     parts: list[tuple[NDArray[Any], ...]] = []
     for number, name in enumerate(task.shards, start=1):
         scores = read_columns(layout.scores(task.scores.folder, name), [column])[column].to_numpy()
         weights = _weights(layout.rows(name), task.weight_column, len(scores))
-        codes = _places(task.group, layout, name, len(scores), places)
-        parts.append((scores.astype(np.float32, copy=False), weights, codes))
+        codes = [_places(task.group, layout, name, len(scores), places)] if task.group else []
+        parts.append((scores.astype(np.float32, copy=False), weights, *codes))
         if sum(len(each) for each, *_ in parts) >= _ROWS_AT_ONCE or number == len(task.shards):
-            joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-            yield joined[0], joined[1], joined[2]
+            yield [np.concatenate(each) for each in zip(*parts, strict=True)]
             parts = []
 
 
@@ -155,11 +152,7 @@ def _weights(rows: str, column: str, num_rows: int) -> NDArray[Any]:
     return np.asarray(_as_many(weights, num_rows, rows))
 
 
-def _places(
-    group: GroupColumn | None, layout: Layout, shard: str, num_rows: int, places: dict[str, int]
-) -> NDArray[np.intp]:
-    if group is None:
-        return np.zeros(num_rows, np.intp)
+def _places(group: GroupColumn, layout: Layout, shard: str, num_rows: int, places: dict[str, int]) -> NDArray[np.intp]:
     url = group.url(layout, shard)
     codes, values = group_codes(read_columns(url, [group.column]).to_pandas(use_threads=False), group.column)
     place_of = np.asarray([places.setdefault(value, len(places)) for value in values], np.intp)

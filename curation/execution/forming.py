@@ -19,10 +19,11 @@ from curation.data import storage
 from curation.data.layout import Layout
 from curation.execution.audit import ShardRecords
 from curation.execution.calibrating import calibrate
+from curation.execution.describing import Gathered, is_described, made_of, subject_of
 from curation.execution.documents import remove_former
 from curation.execution.progress import progress
 from curation.execution.spec import GroupColumn, RunSpec, Scores
-from curation.execution.tiering import SIZES, Opinion, TierTask, Totals, tier_shard
+from curation.execution.tiering import SIZES, Opinion, Tiered, TierTask, Totals, tier_shard
 from curation.execution.window import run_window
 from curation.stages.bucket import bucket_column
 from curation.stages.keep import named_in
@@ -150,7 +151,9 @@ def form(
     stopping: Callable[[], bool],
     patience_s: float,
 ) -> Formed:
-    """Find the thresholds over these shards and tier them; what is there already and follows from the same stays.
+    """Find the thresholds over these shards, tier and describe them; what is there and follows from the same stays.
+
+    A description is there where every shard has its tiers: it is removed while that is not so.
 
     Raises CalibrationError when there is nothing to find thresholds on, ShardError when scores cannot be read.
     """
@@ -160,20 +163,39 @@ def form(
     storage.write_bytes(layout.spec(name), spec_json(tiering.spec))
     if tiering.documents:
         remove_former(tiering.documents)
+    identity = made_of(tiering.spec, tiering.used, opinion.identity, complete, partial=partial)
+    is_there = is_described(layout.description(name), identity)
+    subject = subject_of(tiering.spec, tiering.used, thresholds, identity, partial=partial)
+    if not is_there:
+        storage.remove(layout.description(name))
     tasks = [
-        TierTask(layout.root, name, tiering.scores, opinion, each.shard, tiering.frame, tiering.documents)
+        TierTask(
+            layout.root,
+            name,
+            tiering.scores,
+            opinion,
+            each.shard,
+            tiering.frame,
+            tiering.documents,
+            None if is_there else subject,
+        )
         for each in complete
     ]
     totals: dict[str, Counter[str]] = defaultdict(Counter)
-    formed = Formed(totals)
+    formed, gathered = Formed(totals), Gathered(subject)
     with progress("tiering", sum(each.shard.num_bytes for each in complete), console) as advance:
-        for outcome in run_window(client, tier_shard, tasks, stopping, patience_s):
+        for outcome in run_window(client, tier_shard, tasks, stopping, patience_s, join=Tiered.joined):
             formed.num_done += 1
             if outcome.error:
                 formed.failed[outcome.item.shard.name] = outcome.error
-            for tier, held in (outcome.result or {}).items():
-                totals[tier].update(held)
+            if outcome.result:
+                for tier, held in outcome.result.totals.items():
+                    totals[tier].update(held)
+                if outcome.result.counts:
+                    gathered.add(outcome.result.counts)
             advance(outcome.item.shard.num_bytes, num_failed=1 if outcome.error else 0)
+    if not is_there and formed.num_done == len(tasks) and not formed.failed:
+        storage.write_bytes(layout.description(name), gathered.description().to_json())
     return formed
 
 

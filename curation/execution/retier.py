@@ -117,19 +117,23 @@ def retier(planned: RetierPlan, console: Console) -> int:
                 )
         except (CalibrationError, ClusterError, ShardError) as error:
             if stopping():
-                return STOPPED
+                return _stopped(console)
             log.event("error", message=str(error))
             console.print(str(error), highlight=False, markup=False)
             return INCOMPLETE
         if stopping():
-            console.print("Stopped; what was finished is kept. The same command goes on.", highlight=False)
-            return STOPPED
+            return _stopped(console)
         storage.sync_folders(planned.tiering.layout.root)
         console.print(tier_table(spec.tiering, formed.totals))
         for name, why in formed.failed.items():
             console.print(f"failed: {name}: {why}", highlight=False, markup=False)
         log.event("end", failed=formed.failed)
         return INCOMPLETE if formed.failed or planned.waiting else RECONCILED
+
+
+def _stopped(console: Console) -> int:
+    console.print("Stopped; what was finished is kept. The same command goes on.", highlight=False)
+    return STOPPED
 
 
 def _name_mistakes(name: str) -> list[str]:

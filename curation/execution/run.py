@@ -16,8 +16,8 @@ from curation.data import storage
 from curation.data.fingerprints import write_inputs
 from curation.data.shards import write_shards
 from curation.data.sidecar import read_record
-from curation.execution import job
-from curation.execution.audit import ShardRecords, audit, read_records
+from curation.execution import job, summary
+from curation.execution.audit import Audit, ShardRecords, audit, read_records
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.roll import Roll
 from curation.execution.forming import form
@@ -75,6 +75,7 @@ def _prune(plan: Plan, console: Console) -> None:
 
 
 def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stopping: Stopping, *, prune: bool) -> int:
+    running: _Run | None = None
     try:
         if stopping():
             return _stopped(console, stopping, is_manned=bool(client.nthreads()))
@@ -87,12 +88,17 @@ def _carry_out(plan: Plan, client: "Client", console: Console, log: RunLog, stop
         write_inputs(layout.inputs_json, plan.division.inputs)
         if prune:
             _prune(plan, console)
-        return _Run(plan, client, console, log, stopping).carry_out()
+        running = _Run(plan, client, console, log, stopping)
+        return running.carry_out()
     except (ClusterError, ShardError) as error:  # no mistake of the plan, and the same command goes on from here
         if isinstance(error, ClusterError) and stopping():  # the workers were told to leave too, and were faster
+            if running:
+                running.break_off(summary.STOPPED)
             return _stopped(console, stopping)
         log.event("error", message=str(error))
         console.print(str(error), highlight=False, markup=False)
+        if running:
+            running.break_off(summary.INCOMPLETE, str(error))
         return INCOMPLETE
 
 
@@ -127,17 +133,21 @@ class _Run:
         device = asked.scoring.device if asked.cluster.kind == "existing" else plan.spec.scoring.device
         self.roll = Roll(client, device)
         self.num_done = 0
+        self.num_scored = 0
+        self.started = time.time()
 
     def carry_out(self) -> int:
         if self.plan.missing.tasks:
             self.builds = self._warm()
             self.times = Times(self.builds)
             start = time.monotonic()
-            self._score()
-            self.times.wall_s = time.monotonic() - start
+            try:
+                self._score()
+            finally:
+                self.times.wall_s = time.monotonic() - start
             self.log.event("times", **self.times.report())
         if self.stopping():
-            return _stopped(self.console, self.stopping, num_done=self.num_done)
+            return self._stopped()
         records = read_records(self.plan.layout, self.plan.shards, self.plan.pinned)
         complete: list[ShardRecords] = []
         waiting: list[ShardRecords] = []
@@ -153,12 +163,38 @@ class _Run:
             except CalibrationError as error:
                 found.problems.append(str(error))
             if self.stopping():
-                return _stopped(self.console, self.stopping, num_done=self.num_done)
+                return self._stopped()
         storage.sync_folders(self.plan.layout.root)
-        summary = Summary(self.plan, found, self.failed, self.scored_now, self.times, self.builds, len(waiting))
-        summary.write(tiers)
-        summary.say(self.console, tiers)
-        return INCOMPLETE if self.failed or waiting or found.problems else RECONCILED
+        code = INCOMPLETE if self.failed or waiting or found.problems else RECONCILED
+        end = self._summary(found, len(waiting))
+        end.write(summary.INCOMPLETE if code else summary.RECONCILED, tiers)
+        end.say(self.console, tiers)
+        return code
+
+    def break_off(self, outcome: str, why: str = "") -> None:
+        """Keep what is known at an end before the end; rows are not counted then."""
+        try:
+            num_waiting = len({task.shard.name for task in self.plan.missing.tasks}) - self.num_scored
+            self._summary(Audit(), num_waiting).write(outcome, None, why)
+        except ShardError as error:  # a disk that is full has been told of
+            self.log.event("error", message=str(error))
+
+    def _stopped(self) -> int:
+        self.break_off(summary.STOPPED)
+        return _stopped(self.console, self.stopping, num_done=self.num_done)
+
+    def _summary(self, found: Audit, num_waiting: int) -> Summary:
+        return Summary(
+            self.plan,
+            found,
+            self.failed,
+            self.scored_now,
+            self.times,
+            self.builds,
+            num_waiting,
+            self.log.number,
+            self.started,
+        )
 
     def _is_complete(self, records: ShardRecords) -> bool:
         return records.shard.name not in self.failed and is_complete(
@@ -190,6 +226,7 @@ class _Run:
                     advance(shard.num_bytes, num_failed=1)
                 else:
                     self.num_done += 1
+                    self.num_scored += 1
                     self.stopping.walltime.learn(outcome.seconds)
                     self.times.add(outcome.worker, done.seconds)
                     self.log.event("scored", shard=shard.name, worker=outcome.worker, **asdict(done))

@@ -4,6 +4,7 @@ It runs on a worker, reads and writes files itself and returns a few numbers: ro
 importable module, because what Dask ships by value would find the worker's loaded models missing.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -136,6 +137,7 @@ class _Sidecars:
             for each in task.pinned
         }
         self.quarantine: SidecarWriter | None = None  # a file only where there is something to put into it
+        self.reasons: Counter[str] = Counter()
         self.stack = stack
 
     def write(self, partition: _Prepared, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -151,6 +153,7 @@ class _Sidecars:
     def _write_quarantine(self, rows: Sequence[Quarantined]) -> None:
         if self.quarantine is None:
             self.quarantine = self.stack.enter_context(SidecarWriter(self.quarantine_url, QUARANTINE_SCHEMA))
+        self.reasons.update(row.reason.partition(":")[0] for row in rows)
         self.quarantine.write(dict(zip(Quarantined._fields, zip(*rows, strict=True), strict=True)))
 
     def finish(self, reader: Reader, tallies: Mapping[str, Tally]) -> None:
@@ -159,7 +162,12 @@ class _Sidecars:
         num_rows = counts.ok + counts.blank + counts.not_selected
         about = {"shard": self.task.shard.name, "input": reader.fingerprint}
         if self.quarantine is not None:
-            self.quarantine.finish(about | {"kind": "quarantine", "num_rows": counts.quarantined})
+            facts = {
+                "kind": "quarantine",
+                "num_rows": counts.quarantined,
+                "reasons": dict(sorted(self.reasons.items())),
+            }
+            self.quarantine.finish(about | facts)
         else:
             storage.remove(self.quarantine_url)  # of a former state of the input
         for each, sidecar in self.scores.items():

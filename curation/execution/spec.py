@@ -23,6 +23,13 @@ CATALOGS: config.Catalogs = {Classifier: catalog.table}
 
 
 @dataclass(frozen=True)
+class ReportSpec:
+    """What a report may show: without `examples` no text, no id and no address of a document."""
+
+    examples: bool = True
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """A run: what is read, what scores it, what follows from the scores, and where it is done.
 
@@ -39,6 +46,7 @@ class RunSpec:
     cluster: ClusterSpec = ClusterSpec()
     documents: bool = False
     max_failures: int = 100
+    report: ReportSpec = ReportSpec()
 
     def mistakes(self) -> list[str]:
         """Everything that is wrong with the settings themselves, without looking at input or models."""

@@ -4,17 +4,22 @@ What the plan has said before, such as precisions and shared trunks, stands in t
 """
 
 import json
+import shlex
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from curation.classifiers.licence import licence_of
 from curation.core.words import counted
 from curation.data import storage
 from curation.data.sidecar import read_columns
 from curation.execution.audit import ROW_STATES, Audit
+from curation.execution.doctor.facts import versions
 from curation.execution.plan import Plan, listed
 from curation.execution.tiering import Totals
 from curation.execution.times import Times
@@ -27,12 +32,19 @@ _WORTH_SAYING = {
 }
 
 
+FORMAT = 1
+RECONCILED, INCOMPLETE, STOPPED = "reconciled", "incomplete", "stopped"
+"""How a run ends: all accounted for; failed shards, waiting ones or rows that do not add up; stopped, and goes on."""
+
+_MOST_STARTS = 50
+
+
 @dataclass
 class Summary:
     """The end of a run, in words and in JSON.
 
-    `num_waiting` shards have no complete scores. `times` are those of scoring, `builds` what
-    computes on each worker.
+    `audit` is empty where a run ended before it counted. `num_waiting` shards have no complete scores. `times` are
+    those of scoring, `builds` what computes on each worker, `number` that of the log, `started` seconds since 1970.
     """
 
     plan: Plan
@@ -42,6 +54,8 @@ class Summary:
     times: Times
     builds: Mapping[str, str]
     num_waiting: int
+    number: int
+    started: float
 
     def say(self, console: Console, tiers: Totals | None) -> None:
         """Print it; `tiers` is what each tier holds, None if the tiering waits."""
@@ -50,26 +64,66 @@ class Summary:
         for line in [*self._counts(), *self._waits(tiers), *self._problems(), f"outputs: {self.plan.layout.root}"]:
             console.print(line, highlight=False, markup=False)
 
-    def write(self, tiers: Totals | None) -> None:
-        """Keep it as report/report.json."""
+    def write(self, outcome: str, tiers: Totals | None, why: str = "") -> None:
+        """Keep it as report/report.json; `why` is what ended the run, if it was an error."""
+        plan, audit = self.plan, self.audit
+        url = plan.layout.report("report.json")
         report = {
-            "files": {name: dict(counts) for name, counts in sorted(self.audit.files.items())},
-            "totals": dict(self.audit.totals),
-            "classifiers": {name: dict(counts) for name, counts in self.audit.scores.items()},
-            "groups": list(self.plan.groups),
+            "format": FORMAT,
+            "outcome": outcome,
+            "why": why,
+            "counted": bool(audit.files),
+            "shards": {"planned": len(plan.shards), "waiting": self.num_waiting},
+            "files": {name: dict(counts) for name, counts in sorted(audit.files.items())},
+            "totals": dict(audit.totals),
+            "quarantine": dict(audit.reasons.most_common()),
+            "classifiers": {name: dict(counts) for name, counts in audit.scores.items()},
+            "models": self._models(),
+            "groups": list(plan.groups),
+            "notes": list(plan.notes),
             "tiers": {tier: dict(total) for tier, total in sorted((tiers or {}).items())},
             "failed": dict(self.failed),
-            "problems": self.audit.problems,
-            "precision": {name: asdict(each) for name, each in self.plan.precisions.items() if each},
-            "token_budget": self.plan.spec.scoring.token_budget,
+            "problems": audit.problems,
+            "precision": {name: asdict(each) for name, each in plan.precisions.items() if each},
+            "token_budget": plan.spec.scoring.token_budget,
             "scoring_s": round(self.times.wall_s, 3),
             "times": self.times.report(),
             "builds": dict(self.builds),
             "scored_now": dict(self.scored_now),
-            "tokens": self.plan.spec.tokens.how,
+            "tokens": plan.spec.tokens.how,
+            "starts": [*_starts(url), self._start(outcome)][-_MOST_STARTS:],
+            "versions": versions(),
+            "command": f"python pipelines/run_ensemble.py {shlex.quote(plan.layout.config_json)}",
         }
-        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-        storage.write_bytes(self.plan.layout.report("report.json"), text.encode())
+        storage.write_bytes(url, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+
+    def _models(self) -> list[dict[str, str]]:
+        """Where each classifier is from."""
+        return [
+            {
+                "name": each.name,
+                "kind": each.classifier.kind,
+                "fingerprint": each.fingerprint,
+                "model": str(getattr(each.classifier, "model", "")),
+                "licence": licence_of(each.classifier),
+            }
+            for each in self.plan.pinned
+        ]
+
+    def _start(self, outcome: str) -> dict[str, Any]:
+        """One line of the history of a directory."""
+        return {
+            "number": self.number,
+            "started": _written(self.started),
+            "ended": _written(time.time()),
+            "outcome": outcome,
+            "documents": self.scored_now["documents"],
+            "tokens": self.scored_now["tokens"],
+            "scoring_s": round(self.times.wall_s, 3),
+            "workers": len(self.builds),
+            "shares": self.times.report()["shares"],
+            "failed": len(self.failed),
+        }
 
     def _counts(self) -> list[str]:
         totals = self.audit.totals
@@ -116,6 +170,20 @@ class Summary:
     def _problems(self) -> list[str]:
         failed = [f"{name}: {error}" for name, error in self.failed.items()]
         return [*listed("failed", failed), *listed("does not add up", self.audit.problems)]
+
+
+def _starts(url: str) -> list[dict[str, Any]]:
+    """The earlier starts that a former report tells of."""
+    if not storage.exists(url):
+        return []
+    try:
+        return list(json.loads(storage.read_bytes(url)).get("starts", []))
+    except (ValueError, AttributeError, TypeError):  # half a file of somebody else: history is not worth a failed run
+        return []
+
+
+def _written(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def tier_table(spec: TieringSpec, tiers: Totals) -> Table:

@@ -1,12 +1,13 @@
 """The tiering task: score files → buckets, quality and tier of every row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from curation.calibration.description import Counts, Subject
 from curation.calibration.thresholds import Thresholds
 from curation.core import frames
 from curation.core.errors import ShardError
@@ -16,6 +17,7 @@ from curation.core.stage import Pipeline
 from curation.data.layout import Layout, columns_schema
 from curation.data.shards import Shard
 from curation.data.sidecar import NULLABLE, SidecarWriter, read_columns, read_record
+from curation.execution.describing import count_tiers
 from curation.execution.documents import write_documents
 from curation.execution.spec import RunSpec, Scores
 from curation.stages.tiering import TieringSpec, stages
@@ -52,7 +54,10 @@ Totals = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class TierTask:
-    """Tier one shard of the run directory `root` under the name `tiering`; of `documents`, copy its text too."""
+    """Tier one shard of the run directory `root` under the name `tiering`; of `documents`, copy its text too.
+
+    With a `subject` what the tiers hold is counted for its description.
+    """
 
     root: str
     tiering: str
@@ -61,9 +66,25 @@ class TierTask:
     shard: Shard
     frame: Library = "pandas"
     documents: RunSpec | None = None
+    subject: Subject | None = None
 
 
-def tier_shard(task: TierTask) -> Totals:
+@dataclass(frozen=True)
+class Tiered:
+    """What the tiers of a shard hold, and its counts where they are wanted."""
+
+    totals: Totals
+    counts: Counts | None
+
+    @staticmethod
+    def joined(several: "Sequence[Tiered]") -> "list[Tiered]":
+        """The same shards, with the counts of all in the first."""
+        counts = [each.counts for each in several if each.counts]
+        first = Counts.merged(counts) if counts else None
+        return [replace(each, counts=None if place else first) for place, each in enumerate(several)]
+
+
+def tier_shard(task: TierTask) -> Tiered:
     """Write the tiers of a shard, and its documents by tier if the run wants them; what they hold. Runs on a worker.
 
     What is there already and follows from the same scores and the same opinion stays as it is.
@@ -75,15 +96,18 @@ def tier_shard(task: TierTask) -> Totals:
     about = {"kind": "tiers", "shard": name, "opinion": task.opinion.identity}
     about |= {key: rows[key] for key in ("input", "reading")}
     record = read_record(layout.tiers(task.tiering, name))
+    read: tuple[pd.DataFrame, pd.DataFrame] | None = None
     if record is None or not about.items() <= record.items():
-        record = _write_tiers(task, about)
+        read = _tiered(task)
+        record = _write_tiers(task, read[1], about)
     if task.documents:
         write_documents(task.documents, task.shard, record)
-    totals: Totals = record["tiers"]
-    return totals
+    counts = count_tiers(task.subject, *(read or _read_tiered(task))) if task.subject else None
+    return Tiered(record["tiers"], counts)
 
 
-def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
+def _scored(task: TierTask) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is known of every row of a shard, and the frame of all that the opinion reads."""
     layout, name = Layout(task.root), task.shard.name
     pipeline = task.opinion.pipeline
     scored = {column for each in task.scores for column, _ in each.columns}
@@ -91,11 +115,29 @@ def _write_tiers(task: TierTask, about: Mapping[str, Any]) -> dict[str, Any]:
     table = read_columns(layout.rows(name), list(dict.fromkeys((*_FIXED, *known))))
     rows = table.select(_FIXED).to_pandas(use_threads=False)
     carried = table.select(known).to_pandas(types_mapper=NULLABLE.get, use_threads=False)
-    frame = pd.DataFrame({column: carried[column] for column in known} | _scores(task, rows["position"]))
+    return rows, pd.DataFrame({column: carried[column] for column in known} | _scores(task, rows["position"]))
+
+
+def _tiered(task: TierTask) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """That frame, and the rows with the opinion about them."""
+    rows, frame = _scored(task)
+    pipeline = task.opinion.pipeline
     opinions = frames.on_host(pipeline(frames.of(task.frame, frame)))
-    tiered = rows.join(opinions[list(pipeline.adds)])
+    return frame, rows.join(opinions[list(pipeline.adds)])
+
+
+def _read_tiered(task: TierTask) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same, of tiers that are there."""
+    rows, frame = _scored(task)
+    columns = list(task.opinion.pipeline.adds)
+    tiers = read_columns(Layout(task.root).tiers(task.tiering, task.shard.name), columns)
+    return frame, rows.join(tiers.to_pandas(use_threads=False))
+
+
+def _write_tiers(task: TierTask, tiered: pd.DataFrame, about: Mapping[str, Any]) -> dict[str, Any]:
     record = dict(about) | {"num_rows": len(tiered), "tiers": _totals(tiered)}
-    with SidecarWriter(layout.tiers(task.tiering, name), columns_schema(task.opinion.pipeline.adds)) as writer:
+    url = Layout(task.root).tiers(task.tiering, task.shard.name)
+    with SidecarWriter(url, columns_schema(task.opinion.pipeline.adds)) as writer:
         writer.write(tiered)
         writer.finish(record)
     return record

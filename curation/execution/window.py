@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Join = Callable[[Sequence[Result]], Sequence[Result]]
 _Coming = concurrent.futures.Future[Any]
 
 IN_FLIGHT_PER_WORKER = 2
@@ -57,8 +58,13 @@ def run_window(
     items: Sequence[Item],
     stopping: Callable[[], bool] = lambda: False,
     patience_s: float = 120.0,
+    *,
+    join: Join[Result] | None = None,
 ) -> Iterator[Outcome[Item, Result]]:
     """The outcome of `function(item)` for every item, in the order of completion.
+
+    `join` is called on the worker with the results of the items that came together, and gives as many: what they have
+    in common may travel in the first alone.
 
     Items that take less than `TASK_S` come several to a task, one after the other; each fails and is tried again by
     itself. An item that raises is tried `RETRIES` times more. One that was running whenever three workers died is tried
@@ -68,7 +74,7 @@ def run_window(
     there is no worker for `patience_s`.
     """
     with lost_is_one_error(client):
-        yield from _Window(client, function, items, stopping, patience_s).outcomes()
+        yield from _Window(client, function, items, stopping, patience_s, join=join).outcomes()
 
 
 def on_each_worker(client: "Client", function: Callable[..., Result], *arguments: object) -> dict[str, Result]:
@@ -127,7 +133,9 @@ class _Attempt(NamedTuple):
     is_sound: bool = True
 
 
-def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[_Attempt]:
+def _attempt_each(
+    function: Callable[[Item], Result], items: Sequence[Item], join: Join[Result] | None
+) -> list[_Attempt]:
     """Runs on a worker: the first of the items, all of them unless they take much longer than was thought."""
     from distributed import get_worker
 
@@ -145,6 +153,10 @@ def _attempt_each(function: Callable[[Item], Result], items: Sequence[Item]) -> 
         if time.monotonic() - begin > _LONG * TASK_S or not is_sound:
             break
     walltime.learn(time.monotonic() - begin)
+    done = [place for place, each in enumerate(attempts) if not each.error]
+    if join and done:
+        for place, result in zip(done, join([attempts[place].result for place in done]), strict=True):
+            attempts[place] = attempts[place]._replace(result=result)
     return attempts
 
 
@@ -156,11 +168,14 @@ class _Window(Generic[Item, Result]):
         items: Sequence[Item],
         stopping: Callable[[], bool],
         patience_s: float,
+        *,
+        join: Join[Result] | None,
     ) -> None:
         self.client = client
         self.function = function
         self.stopping = stopping
         self.patience_s = patience_s
+        self.join = join
         self.waiting = deque((item, 1) for item in items)
         self.running: dict[str, list[tuple[Item, int]]] = {}
         self.coming: dict[str, tuple[Future, _Coming]] = {}
@@ -226,7 +241,7 @@ class _Window(Generic[Item, Result]):
         self.num_submitted += 1
         key = f"{self.function.__name__}-{id(self):x}-{self.num_submitted}"
         items = [item for item, _ in attempts]
-        future = self.client.submit(_attempt_each, self.function, items, key=key, pure=False)
+        future = self.client.submit(_attempt_each, self.function, items, self.join, key=key, pure=False)
         self.running[key] = attempts
         coming = _brought(self.client, future)
         self.coming[key] = future, coming

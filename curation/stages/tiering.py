@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from curation.calibration.description import MOST_CLASSIFIERS
 from curation.calibration.thresholds import Thresholds
 from curation.core.stage import Pipeline, Stage
 from curation.stages.bucket import Bucket, GroupedBucket
@@ -71,6 +72,11 @@ class TieringSpec:
                 found.append(f"tiering.classifiers: there is no classifier {name!r}; there are {list(classifiers)}.")
             if self.classifiers.count(name) > 1:
                 found.append(f"tiering.classifiers: {name!r} is there more than once; name it once.")
+        if (number := len(self.chosen(classifiers))) > MOST_CLASSIFIERS:
+            found.append(
+                f"tiering.classifiers: the ensemble has {number} classifiers; it may have up to {MOST_CLASSIFIERS}. "
+                "Name those it needs."
+            )
         weights = weight_mistakes(self.ensemble, self.ensemble_weights, self.chosen(classifiers))
         found += [f"tiering.ensemble_weights: {mistake}" for mistake in weights]
         return found + [f"tiering.tiers: {mistake}" for mistake in tier_mistakes(self.tiers)]

@@ -9,6 +9,7 @@ from rich.console import Console
 from run_files import contents
 
 from curation import config
+from curation.calibration.description import Description
 from curation.data.layout import QUARANTINE_SCHEMA, Layout, columns_schema, rows_schema
 from curation.data.sidecar import iter_columns, read_columns, read_record
 from curation.execution import spec
@@ -31,11 +32,14 @@ def settings(tmp_path, client):
     return config.parse(spec.RunSpec, tables, (), spec.KINDS)
 
 
-def test_the_same_command_on_it_has_nothing_to_do(settings):
+def test_the_same_command_on_it_has_nothing_to_do_but_to_describe_its_tiering(settings):
     plan = make_plan(settings)
     assert plan.missing.tasks == ()
     assert run(plan, Console(quiet=True)) == 0
-    assert contents(Path(settings.output)) == contents(FOLDER / "run")
+    found = contents(Path(settings.output))
+    description = Description.from_json(found.pop("tierings/default/description.json"))
+    assert found == contents(FOLDER / "run")
+    assert description.quality[0].nonzero()[0].tolist() == [1 + 4, 1 + 11, 1 + 19]
 
 
 def test_a_classifier_can_be_added_to_it(settings):

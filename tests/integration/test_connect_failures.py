@@ -264,3 +264,17 @@ def test_a_notebook_whose_loop_runs_reaches_a_scheduler(client):
             return another.status
 
     assert asyncio.run(in_a_cell()) == "running"
+
+
+def test_a_worker_that_is_slow_to_die_spoils_nothing_at_the_end(monkeypatch):
+    from distributed import Nanny
+
+    kill = Nanny.kill
+
+    async def late(nanny, *arguments, **settings):
+        await kill(nanny, *arguments, **settings)
+        raise TimeoutError
+
+    monkeypatch.setattr(Nanny, "kill", late)
+    with connect(ClusterSpec(kind="cpu", workers=1), ScoringSpec()) as client:
+        assert client.submit(sum, [1, 2]).result() == 3

@@ -129,9 +129,9 @@ def test_what_cannot_be_judged_is_refused_before_anything_is_scored(folder, over
         plan(config.parse(EvaluationSpec, config.load(folder / "config.json"), [override], KINDS))
 
 
-def test_a_plan_without_matplotlib_says_what_to_install(folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigError, match=r"matplotlib: not installed; run pip install '\.\[evaluate\]'"):
+def test_a_plan_without_scikit_learn_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ConfigError, match=r"sklearn: not installed; run pip install '\.\[evaluate\]'"):
         plan(config.parse(EvaluationSpec, config.load(folder / "config.json"), (), KINDS))
 
 

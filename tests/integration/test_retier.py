@@ -1,9 +1,13 @@
 """pipelines/retier.py: other opinions beside a run's own, from its sidecars alone."""
 
 import json
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-from run_files import REPOSITORY, documents, execute, write_jsonl
+from run_files import REPOSITORY, documents, execute, wait_until, write_jsonl
 
+from curation.classifiers import tiny_bert
 from curation.core.errors import ConfigError
+from curation.data.sidecar import SidecarWriter, read_columns, read_record
+from curation.execution import calibrating
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.retier import RetierSpec, plan, retier
 from curation.stages.tiering import TieringSpec
@@ -50,15 +57,24 @@ def scored(tmp_path_factory):
 
 
 @pytest.fixture
+def unused_address():
+    """The address of a port that is held and at which nobody answers."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield f"tcp://127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture
 def run(scored, tmp_path):
     """A copy of the run's directory."""
     return shutil.copytree(scored.folder, tmp_path / "run")
 
 
-def form(run, name, **tiering):
+def form(run, name, workers=WORKERS, **tiering):
     """Form a tiering; gives the exit code and what was printed."""
     text = StringIO()
-    planned = plan(RetierSpec(str(run), name, TieringSpec(**tiering), WORKERS))
+    planned = plan(RetierSpec(str(run), name, TieringSpec(**tiering), workers))
     code = retier(planned, Console(file=text, width=200))
     return SimpleNamespace(code=code, text=text.getvalue())
 
@@ -66,6 +82,11 @@ def form(run, name, **tiering):
 def tiers(run, name):
     """The bytes of the tiers of every shard."""
     return {path.name: path.read_bytes() for path in sorted(Path(run, "tierings", name, "tiers").iterdir())}
+
+
+def description(run, name):
+    """The path of the description of a tiering."""
+    return run / "tierings" / name / "description.json"
 
 
 def frame(run, name):
@@ -87,9 +108,59 @@ def cuts_of(found, weights="documents"):
     return weighted_quantile(found["keep"], sizes, range(5, 100, 5))
 
 
-def test_equal_settings_give_the_bytes_of_the_runs_own_tiers(run):
-    assert form(run, "again").code == 0
+def test_equal_settings_give_the_bytes_of_the_runs_own_tiers_and_of_their_description(run):
+    assert form(run, "again", ClusterSpec(kind="cpu", workers=2)).code == 0
     assert tiers(run, "again") == tiers(run, "default")
+    assert description(run, "again").read_bytes() == description(run, "default").read_bytes()
+
+
+def test_a_description_counts_the_documents_of_every_tier(run):
+    found = frame(run, "default")
+    told = json.loads(description(run, "default").read_text())
+    own = {tier: [len(rows), rows["n_bytes"].sum(), rows["n_tokens"].sum()] for tier, rows in found.groupby("tier")}
+    held = {each["name"]: [each["documents"], each["bytes"], each["tokens"]] for each in told["tiers"]}
+    assert {name: sums for name, sums in held.items() if sums[0]} == own
+    assert [each["name"] for each in told["classifiers"]] == ["keep", "rest"]
+
+
+def test_a_description_that_is_missing_is_made_of_the_tiers_that_are_there(run):
+    form(run, "mine", keep="rest < 0.5")
+    before, made = tiers(run, "mine"), description(run, "mine").read_bytes()
+    description(run, "mine").unlink()
+    (run / "tierings" / "mine" / "tiers" / "1.jsonl.parquet").unlink()
+    times = (run / "tierings" / "mine" / "tiers" / "0.jsonl.parquet").stat().st_mtime_ns
+    assert form(run, "mine", keep="rest < 0.5").code == 0
+    assert (tiers(run, "mine"), description(run, "mine").read_bytes()) == (before, made)
+    assert (run / "tierings" / "mine" / "tiers" / "0.jsonl.parquet").stat().st_mtime_ns == times
+
+
+def test_there_is_no_description_where_a_shard_cannot_be_tiered(run):
+    url = str(next((run / "scores").glob("keep-*/0.jsonl.parquet")))
+    table, record = read_columns(url), read_record(url)
+    with SidecarWriter(url, table.schema) as writer:
+        writer.write(table.slice(1))
+        writer.finish(record)
+    frozen = str(run / "tierings" / "default" / "thresholds.json")
+    failed = form(run, "mine", thresholds=frozen)
+    assert (failed.code, "its rows are not those of rows/" in failed.text) == (1, True)
+    assert not description(run, "mine").exists()
+
+
+def test_thresholds_by_group_are_described_by_what_is_near_each_groups_cuts(run):
+    form(run, "by-language", group="lang", classifiers=("keep",))
+    (told,) = json.loads(description(run, "by-language").read_text())["classifiers"]
+    assert (told["group"], told["cuts"]) == ("lang", [])
+    known = json.loads((run / "tierings" / "by-language" / "thresholds.json").read_text())["classifiers"]["keep"]
+    found = frame(run, "by-language")
+    near = 0
+    for language, table in known.items():
+        cuts = np.array([*table["cuts"].values()])
+        widths = np.diff(cuts) / 10
+        low, high = cuts - np.append(widths[0], widths), cuts + np.append(widths, widths[-1])
+        scores = found["keep"][found["lang"].fillna("") == language].to_numpy(np.float64)
+        is_near = (scores[:, None] >= low) & (scores[:, None] <= high)
+        near += is_near.any(axis=1).sum()
+    assert sum(told["near_cuts"]["documents"]) >= near > 0
 
 
 def test_without_a_classifier_it_is_what_a_run_without_it_would_be(run, scored):
@@ -110,6 +181,62 @@ def test_every_value_of_a_group_has_cuts_of_its_own(run, weights):
     for language in ("en", "zh", None):
         here = found[found["lang"].isna() if language is None else found["lang"] == language]
         assert here["keep_bucket"].tolist() == np.digitize(here["keep"], cuts_of(here, weights)).tolist()
+
+
+def test_the_groups_may_be_the_labels_of_a_classifier(tmp_path, models, client):
+    tiny_bert.write(tmp_path / "topic", labels=("law", "art", "news"))
+    write_jsonl(tmp_path / "documents" / "0.jsonl", list(documents(60)))
+    done = execute(
+        {
+            "output": str(tmp_path / "run"),
+            "input": {"path": str(tmp_path / "documents")},
+            "classifier": [models["keep"], {"kind": "encoder", "name": "topic", "model": str(tmp_path / "topic")}],
+            "tiering": {"classifiers": ["keep"], "group": "topic", "weights": "documents"},
+            "cluster": {"kind": "existing", "address": client.scheduler.address},
+        }
+    )
+    assert done.code == 0
+    topics, keep = (
+        pd.read_parquet(next((done.folder / "scores").glob(f"{name}-*/0.jsonl.parquet"))) for name in ("topic", "keep")
+    )
+    found = pd.read_parquet(done.folder / "tierings" / "default" / "tiers" / "0.jsonl.parquet")
+    assert len(set(topics["topic"])) > 1
+    for topic in topics["topic"].unique():
+        here = keep["keep"][topics["topic"] == topic]
+        cuts = weighted_quantile(here, np.ones(len(here), int), range(5, 100, 5))
+        assert found["keep_bucket"][here.index].tolist() == np.digitize(here, cuts).tolist()
+
+
+def test_a_column_of_too_many_values_is_no_group(run, monkeypatch):
+    monkeypatch.setattr(calibrating, "MOST_GROUPS", 5)
+    refused = form(run, "by-site", group="url")
+    assert (refused.code, refused.text) == (
+        1,
+        "tiering.group: 'url' has more than 5 values; thresholds of so small groups mean nothing.\n",
+    )
+
+
+def test_no_more_values_are_gathered_than_tell_that_there_are_too_many(run, monkeypatch):
+    monkeypatch.setattr(calibrating, "MOST_GROUPS", 5)
+    planned = plan(RetierSpec(str(run), "by-site", TieringSpec(group="url"), WORKERS)).tiering
+    shards = tuple(each.shard.name for each in plan(RetierSpec(str(run), "mine")).complete)
+    task = calibrating.PassTask(planned.layout.root, planned.scores[0], "", planned.group, shards)
+    assert len(calibrating.first_pass(task)) == 6
+
+
+def test_one_that_is_stopped_before_there_are_workers_says_so(run, unused_address):
+    planned = plan(RetierSpec(str(run), "mine", cluster=ClusterSpec(kind="existing", address=unused_address)))
+
+    def stop():
+        wait_until(lambda: list((run / "log").glob("2.jsonl")))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    text = StringIO()
+    thread = threading.Thread(target=stop)
+    thread.start()
+    code = retier(planned, Console(file=text, width=200))
+    thread.join()
+    assert (code, text.getvalue()) == (75, "Stopped; what was finished is kept. The same command goes on.\n")
 
 
 def test_thresholds_by_group_serve_another_tiering_and_only_for_the_values_that_they_know(run, tmp_path):

@@ -153,7 +153,8 @@ def test_a_run_on_s3_writes_the_bytes_of_a_local_one_with_one_put_each_and_no_se
     assert not [query for _, _, query, *_ in store.requests if "uploads" in query or "partNumber" in query]
     found = objects(fs, s3_tables["output"])
     assert kept(found) == expected
-    others = {"config.json", "inputs.json", "precision.json", "shards.parquet", "log/1.jsonl", "report/report.json"}
+    others = {"config.json", "inputs.json", "precision.json", "shards.parquet", "log/1.jsonl"}
+    others |= {f"report/{name}" for name in ("report.json", "index.html", "README.md")}
     assert found.keys() - expected.keys() == others
     for secret in (KEY, SECRET):
         assert secret not in done.stdout + done.stderr

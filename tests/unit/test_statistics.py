@@ -3,8 +3,16 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-from curation.statistics import bootstrap_interval, bootstrap_intervals, spearman, weighted_quantile
+from curation.statistics import (
+    bootstrap_interval,
+    bootstrap_intervals,
+    evenly,
+    spearman,
+    weighted_kappa,
+    weighted_quantile,
+)
 
 
 def test_a_weighted_quantile_is_the_first_value_that_reaches_its_share():
@@ -92,3 +100,21 @@ def test_intervals_of_several_statistics_are_those_of_each_alone():
 def test_one_statistic_that_is_not_defined_leaves_the_others_theirs():
     intervals = bootstrap_intervals(lambda rows: [math.nan, rows.mean()], [np.ones(3)], 0, num_resamples=5)
     assert np.isnan(intervals).tolist() == [[True, True], [False, False]]
+
+
+def test_weighted_kappa_is_that_of_scikit_learn():
+    first, second = np.random.default_rng(0).integers(0, 5, (2, 60))
+    weights = np.linspace(0.5, 3, 60)
+    expected = cohen_kappa_score(first, second, weights="quadratic", sample_weight=weights)
+    assert weighted_kappa(confusion_matrix(first, second, sample_weight=weights)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_weighted_kappa_is_one_where_all_is_equal_and_not_defined_where_nothing_differs():
+    assert weighted_kappa(np.diag([3, 2, 4])) == 1
+    assert math.isnan(weighted_kappa(np.diag([3, 0, 0])))
+    assert math.isnan(weighted_kappa(np.zeros((3, 3))))
+
+
+def test_what_is_shared_evenly_leaves_to_others_what_one_does_not_have():
+    assert evenly({"a": 1, "b": 100, "c": 100}, 11) == {"a": 1, "b": 5, "c": 5}
+    assert evenly({"a": 1, "b": 2}, 11) == {"a": 1, "b": 2}

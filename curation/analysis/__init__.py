@@ -1,0 +1,1 @@
+"""What a run has found, for people: a report and a data card, made of files; changes nothing else."""

@@ -1,0 +1,87 @@
+"""The report of a run: one page in one file, with a data card beside it. Made again at any time, from files alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from curation.analysis import card, documents, examples, facts, opening, running, scores, tiers
+from curation.analysis.drawn import Drawn, draw
+from curation.analysis.examples import Examples
+from curation.analysis.facts import Facts
+from curation.data import storage
+from curation.data.layout import Layout
+from curation.pages.page import page
+
+
+@dataclass(frozen=True)
+class ReportOf:
+    """A report of the tiering `tiering` of the directory `run`; None leaves `examples` to the config."""
+
+    run: str
+    tiering: str = "default"
+    examples: bool | None = None
+
+
+_CONTENTS = (
+    ("tiers", "Tiers"),
+    ("scores", "Scores"),
+    ("agreement", "Agreement"),
+    ("decides", "Who decides"),
+    ("length", "Length"),
+    ("sources", "Sources"),
+    ("examples", "Examples"),
+    ("time", "Time"),
+    ("rows", "Rows"),
+    ("provenance", "Provenance"),
+)
+
+
+def write(root: str, tiering: str = "default", *, with_examples: bool | None = None) -> str:
+    """Write the report of a tiering of a run directory, and its data card; gives where the report is.
+
+    That of the run's own tiering is report/index.html, of another one report/tierings/NAME/index.html. Without
+    examples no text, id or address of a document is in it; None asks the run's config. Raises ConfigError when the
+    directory is none of a run, ShardError when a file cannot be written.
+    """
+    found = facts.read(root, tiering)
+    if with_examples is None:
+        with_examples = bool(found.config.get("report", {}).get("examples", True))
+    folder = "" if tiering == "default" else f"tierings/{tiering}/"
+    url = found.layout.report(f"{folder}index.html")
+    drawn = draw(found)
+    chosen = examples.choose(found, drawn) if with_examples and drawn is not None else None
+    why_not = "" if with_examples else "Left out, as the config says: <code>[report] examples = false</code>."
+    storage.write_bytes(found.layout.report(f"{folder}README.md"), card.markdown(found).encode("utf-8", "replace"))
+    storage.write_bytes(url, html(found, drawn, chosen, why_not).encode("utf-8", "backslashreplace"))
+    return url
+
+
+def after_a_run(root: str) -> Iterator[str]:
+    """Write the report of a run that has just ended, however it did; says where it is, or why there is none.
+
+    A report is not worth a run: whatever fails here is told, and changes no exit code.
+    """
+    if not storage.exists(Layout(root).report("report.json")):
+        return
+    try:
+        yield f"report: {write(root)}"
+    except Exception as error:  # noqa: BLE001 - see above
+        yield f"report: none could be written: {type(error).__name__}: {error}"
+
+
+def html(found: Facts, drawn: Drawn | None, chosen: Examples | None, why_not: str = "") -> str:
+    """The page. Whatever documents, names and messages hold is shown as text; a reader's browser fetches nothing."""
+    sections = (
+        tiers.tiers(found),
+        scores.scores(found),
+        scores.agreement(found),
+        tiers.decides(found),
+        tiers.lengths(found),
+        documents.sources(found, drawn),
+        documents.examples(found, chosen, why_not),
+        running.time(found),
+        running.rows(found),
+        running.provenance(found),
+    )
+    style = files("curation.analysis").joinpath("report.css").read_text(encoding="utf-8")
+    return page(f"{found.name}: quality tiers", "\n".join([opening.opening(found, _CONTENTS), *sections]), style=style)

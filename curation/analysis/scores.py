@@ -1,0 +1,96 @@
+"""The sections on scores: how those of each classifier are spread, and how far classifiers agree."""
+
+import math
+from collections.abc import Sequence
+
+from curation.analysis import charts
+from curation.analysis.agreement import overlaps, rank_correlation
+from curation.analysis.facts import Facts
+from curation.analysis.parts import legend, note, nothing, percent, section
+from curation.analysis.tiers import waits
+from curation.pages.page import captioned, table, text
+
+MOST_DRAWN = 12
+"""Histograms, and heatmaps; there is a table of all pairs."""
+
+
+def scores(facts: Facts) -> str:
+    """A histogram of each classifier."""
+    lead = (
+        f"How the scores of each classifier are spread, by {facts.weights}. The 19 ticks are its cuts: between two of "
+        "them lies one of its 20 buckets. The colour is the tier that its bucket alone would give."
+    )
+    if not facts.described:
+        return section("scores", "Scores", lead, nothing(waits(facts)))
+    classifiers = facts.described["classifiers"]
+    drawn = ""
+    for each in classifiers[:MOST_DRAWN]:
+        words = f"<b>{text(each['name'])}</b> {_cuts(each['cuts'], facts)}"
+        if each["num_missing"]:
+            words += f" {each['num_missing']:,} documents have no score."
+        drawn += captioned(charts.scores(each, facts), words)
+    entries = [(facts.colors[each["name"]], text(each["name"]), "") for each in facts.ranges]
+    origin = (
+        "Cuts are exact quantiles of these scores" if facts.is_calibrated_here else "Cuts are frozen, from another run"
+    )
+    if facts.opinion.get("group"):
+        origin = f"Cuts are by {text(str(facts.opinion['group']))}, and not drawn"
+    remark = note(
+        f"{origin}. The outermost 0.1 % at either end are left out. Where ticks crowd, many documents have nearly the "
+        "same score, and a small change of it moves them by several buckets."
+    )
+    return section("scores", "Scores", lead, legend(entries), f"<div class='plots small'>{drawn}</div>", remark)
+
+
+def _cuts(cuts: Sequence[float], facts: Facts) -> str:
+    """Two of its cuts, in words."""
+    if not cuts:
+        return ""
+    if not facts.is_calibrated_here:
+        return f"reaches bucket 10 at {cuts[9]:.3g}, and bucket 19 at {cuts[18]:.3g}."
+    return f"is {cuts[9]:.3g} or more for the upper half, and {cuts[18]:.3g} or more for the best twentieth."
+
+
+def agreement(facts: Facts) -> str:
+    """A heatmap of every two classifiers, and figures."""
+    lead = "Whether classifiers say the same: two that do are one opinion counted twice, and cost twice."
+    if not facts.described:
+        return section("agreement", "Agreement", lead, nothing(waits(facts)))
+    pairs = facts.described["pairs"]
+    if not pairs:
+        return section("agreement", "Agreement", lead, nothing("There is one classifier in this ensemble."))
+    drawn = "".join(
+        captioned(
+            charts.agreement(pair, facts.weights),
+            f"<b>{text(pair['first'])}</b> up, <b>{text(pair['second'])}</b> across. "
+            f"Rank correlation {_rounded(rank_correlation(pair['documents']))}.",
+        )
+        for pair in pairs[:MOST_DRAWN]
+    )
+    rows = []
+    for pair in pairs:
+        names = f"{text(pair['first'])} <span class='note'>and</span> {text(pair['second'])}"
+        cells = [_rounded(rank_correlation(pair["documents"]))]
+        for each in overlaps(pair[facts.weights]):
+            union = each["both"] + each["only_first"] + each["only_second"]
+            cells.append(percent(each["both"] / union) if union else "")
+        rows.append([names, *cells])
+    words = note(
+        "Each square is a pair of buckets, from 0, the lowest, to 19; the darker, the more "
+        f"{facts.weights} lie in it. Two that agree lie along the dashed line; an even tint is no agreement at all."
+    )
+    tops = ("19", "18&ndash;19", "15&ndash;19")
+    head = ["", "rank correlation", *(f"both of bucket {top}" for top in tops)]
+    meaning = " They hold the best 5, 10 and 25&nbsp;%." if facts.is_calibrated_here else ""
+    remark = note(
+        "Rank correlation: Spearman&rsquo;s, of buckets: 1 is the same order, 0 none. Then, of what either puts into "
+        f"these buckets, the part that both do.{meaning} Nemotron-CC found 10.1&nbsp;% between two of its classifiers "
+        "(Table 8)."
+    )
+    return section(
+        "agreement", "Agreement", lead, words, f"<div class='plots small'>{drawn}</div>", table(head, rows), remark
+    )
+
+
+def _rounded(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.2f}"

@@ -1,0 +1,193 @@
+"""What a report counts: agreement, sources that stand out, shares and sizes in words, and the card's header."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from curation.analysis import card, charts, opening, origins
+from curation.analysis.agreement import overlaps, rank_correlation
+from curation.analysis.facts import Facts, buckets
+from curation.analysis.parts import amount, duration, percent, size
+from curation.calibration.histogram import order_keys, score_of
+from curation.data.layout import Layout
+from curation.stages.tier import NEMOTRON_CC
+from curation.statistics import spearman, wilson_interval
+
+
+def joint(first, second):
+    counts = np.zeros((21, 21), int)
+    np.add.at(counts, (first + 1, second + 1), 1)
+    return counts.tolist()
+
+
+@pytest.fixture
+def two():
+    """Buckets of two classifiers that agree somewhat; some are missing."""
+    generator = np.random.default_rng(0)
+    first = generator.integers(-1, 20, 500)
+    return first, np.clip(first + generator.integers(-6, 7, 500), -1, 19)
+
+
+def test_rank_correlation_of_counts_is_that_of_the_documents(two):
+    both = (two[0] >= 0) & (two[1] >= 0)
+    assert rank_correlation(joint(*two)) == pytest.approx(spearman(two[0][both], two[1][both]), abs=1e-12)
+
+
+def test_rank_correlation_is_not_defined_of_nothing_or_of_one_bucket():
+    assert math.isnan(rank_correlation(np.zeros((21, 21), int).tolist()))
+    assert math.isnan(rank_correlation(joint(np.array([3, 3]), np.array([1, 2]))))
+
+
+def test_overlaps_count_what_both_keep_and_what_one_keeps(two):
+    for each in overlaps(joint(*two)):
+        first, second = (buckets >= each["lowest"] for buckets in two)
+        expected = [int(sum(part)) for part in (first & second, first & ~second, second & ~first)]
+        assert [each[key] for key in ("both", "only_first", "only_second")] == expected
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    low, high = wilson_interval([0, 8, 10], [0, 10, 10])
+    assert (low[0], high[0]) == pytest.approx((0, 1))
+    assert (low[1], high[1]) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Newcombe 1998, method 3
+    assert high[2] == pytest.approx(1)
+
+
+def test_few_documents_of_a_host_do_not_stand_out_and_many_do():
+    counts = pd.DataFrame({"high": [2, 40, 0, 9], "low": [3, 60, 80, 81]}, index=["few", "more", "never", "usual"])
+    found = origins.standing_out(counts, "high", 0.1)
+    assert [each.name for each in found.more] == ["more"]
+    assert [each.name for each in found.less] == ["never"]
+    assert (found.more[0].num_in_tier, found.more[0].num_documents, found.more[0].lift) == (40, 100, pytest.approx(4))
+
+
+def test_values_are_ordered_from_those_in_the_best_tiers_on():
+    counts = pd.DataFrame({"high": [1, 9, 5], "low": [9, 1, 5]}, index=["a", "b", "c"])
+    assert origins.from_the_best(counts).index.tolist() == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (percent(0.1263), "12.6&nbsp;%"),
+        (percent(0), "0.0&nbsp;%"),
+        (percent(1e-6), "&lt;&nbsp;0.1&nbsp;%"),
+        (amount(9927), "9,927"),
+        (amount(6_922_373), "6.92&nbsp;million"),
+        (amount(4.4e12), "4.4&nbsp;trillion"),
+        (size(31_797_283), "31.8&nbsp;MB"),
+        (size(12), "12&nbsp;B"),
+        (duration(90), "90&nbsp;s"),
+        (duration(600), "10&nbsp;min"),
+    ],
+)
+def test_figures_are_told_in_a_few_digits(said, expected):
+    assert said == expected
+
+
+def test_a_histogram_is_empty_between_bins_that_hold_nothing():
+    lower = [0.5, 1.0]
+    histogram = {"scores": lower, "documents": [1, 3]}
+    starts, ends, cumulative = charts._cumulative(histogram, "documents")
+    after = [score_of(((int(order_keys(np.float32([each]))[0]) >> 16) + 1) << 16) for each in lower]
+    assert starts.tolist() == [0.5, after[0], 1.0]
+    assert ends.tolist() == [after[0], 1.0, after[1]]
+    assert cumulative.tolist() == [0, 0.25, 0.25, 1]
+
+
+@pytest.fixture
+def facts():
+    """A run that reconciled, with tiers of round numbers."""
+    sums = [(12, 120, 30), (8, 80, 20), (50, 500, 125), (20, 200, 50), (10, 100, 25)]
+    tiers = [
+        {"name": name, "lowest": low, "highest": high, "documents": d, "bytes": b, "tokens": t}
+        for (name, (low, high)), (d, b, t) in zip(NEMOTRON_CC, sums, strict=True)
+    ]
+    tiers.append({"name": "unscored", "lowest": None, "highest": None, "documents": 0, "bytes": 0, "tokens": 0})
+    ended = {
+        "outcome": "reconciled",
+        "why": "",
+        "counted": True,
+        "shards": {"planned": 4, "waiting": 0},
+        "totals": {"read": 103, "ok": 100, "blank": 2, "quarantined": 1},
+        "classifiers": {"edu": {"num_scored": 100, "num_truncated": 30}},
+        "models": [{"name": "edu", "kind": "encoder", "fingerprint": "f" * 64, "model": "a|b", "licence": ""}],
+        "tiers": {"high": {"documents": 12}},
+        "failed": {},
+        "problems": [],
+        "versions": {"curation": "0.1.0 (abc)"},
+        "tokens": "estimated",
+    }
+    described = {
+        "weights": "bytes",
+        "tiers": tiers,
+        "decides": [],
+        "pairs": [],
+        "classifiers": [{"name": "edu", "cuts": [0.0] * 19}],
+    }
+    return Facts(Layout("/runs/<b>mine"), "default", ended, described, {"documents": True}, {}, {})
+
+
+def test_a_run_that_reconciled_opens_with_its_equation(facts):
+    assert "103&nbsp;rows read = 100&nbsp;scored + 2&nbsp;blank" in opening.opening(facts, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"outcome": "stopped", "shards": {"planned": 4, "waiting": 3}},
+            "1 of 4 shards scored. The same command goes on",
+        ),
+        ({"outcome": "incomplete", "why": "The <disk> is full."}, "The &lt;disk&gt; is full."),
+        ({"outcome": "incomplete", "failed": {"a": "<i>"}}, "Not complete: 1 shard failed"),
+        ({"outcome": "incomplete", "problems": ["x"]}, "Rows do not add up."),
+        ({"outcome": "incomplete", "tiers": {}}, "These tiers are of an earlier state."),
+    ],
+)
+def test_a_run_that_did_not_reconcile_opens_with_why(facts, change, words):
+    assert words in opening.opening(replace(facts, ended=facts.ended | change), ())
+
+
+def test_a_run_that_has_not_ended_says_so(facts):
+    empty = replace(facts, ended={}, described={})
+    assert "No run has ended here yet" in opening.opening(empty, ())
+
+
+def test_truncation_is_worth_a_look(facts):
+    assert "only the beginning was read: 30&nbsp;% (<bdi>edu</bdi>)." in "".join(opening.findings(facts))
+
+
+def test_cuts_that_coincide_are_worth_a_look(facts):
+    assert "only 1 of its 19 cuts differ" in "".join(opening.findings(facts))
+
+
+def test_tiers_without_a_range_say_what_they_are(facts):
+    assert [buckets(each) for each in facts.described["tiers"]] == ["19", "18", "12 to 17", "7 to 11", "0 to 6", "none"]
+
+
+def header(markdown):
+    return yaml.safe_load(markdown.split("---\n")[1])
+
+
+def test_the_card_has_a_header_that_the_hub_reads(facts):
+    found = header(card.markdown(facts))
+    assert found["pretty_name"] == "<b>mine"
+    assert found["size_categories"] == ["n<1K"]
+    assert "license" not in found
+    assert found["configs"][0] == {"config_name": "high", "data_files": "documents/quality=high/**/*.parquet"}
+    assert [each["config_name"] for each in found["configs"]] == ["high", "medium-high", "medium", "medium-low", "low"]
+
+
+def test_without_copied_documents_the_card_names_no_files(facts):
+    assert "configs" not in header(card.markdown(replace(facts, config={})))
+
+
+def test_names_do_not_break_the_card(facts):
+    text = card.markdown(facts)
+    assert "# \\<b\\>mine" in text
+    assert "| a\\|b |" in text
+    assert "edu read only the beginning of 30 % of the documents." in text
