@@ -2,11 +2,13 @@
 
 Writes the directory of a run whose sidecars hold drawn scores of three classifiers, then forms tierings of it with
 `pipelines/retier.py`: with other weights, with thresholds for each language, and with those of another tiering. Seconds
-are those of the whole command; memory is the peak of the driver with its scheduler, and of the largest worker.
+are those of the whole command, `cpu_s` what all its processes have computed, which other work on the machine changes
+less; memory is the peak of the driver with its scheduler, and of the largest worker.
 """
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -85,7 +87,7 @@ def command(root: Path, name: str, *overrides: str) -> dict[str, Any]:
     """Seconds and peaks of memory of one tiering, from the shell."""
     config = root.with_name(f"{name}.json")
     config.write_text(json.dumps({"run": str(root), "name": name, "cluster": {"kind": "cpu", "workers": 2}}))
-    start = time.perf_counter()
+    start, cpu_before_s = time.perf_counter(), cpu_s()
     with subprocess.Popen(
         [sys.executable, str(SCRIPT), str(config), *overrides],
         stdout=subprocess.PIPE,
@@ -101,7 +103,14 @@ def command(root: Path, name: str, *overrides: str) -> dict[str, Any]:
         looking.join()
     if process.returncode:
         sys.exit(said)
-    return {"s": round(time.perf_counter() - start, 1)} | {f"{who}_mb": round(mb) for who, mb in peaks.items()}
+    seconds = {"s": round(time.perf_counter() - start, 1), "cpu_s": round(cpu_s() - cpu_before_s, 1)}
+    return seconds | {f"{who}_mb": round(mb) for who, mb in peaks.items()}
+
+
+def cpu_s() -> float:
+    """What the processes that have ended below this one have computed."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def look(pid: int, peaks: dict[str, float], ended: threading.Event) -> None:
