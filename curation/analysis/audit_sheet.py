@@ -8,15 +8,13 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import xxhash
-from numpy.typing import NDArray
 
 from curation.calibration.description import Description
 from curation.core.errors import ConfigError, ShardError
@@ -25,13 +23,14 @@ from curation.core.words import counted
 from curation.data import storage
 from curation.data.inputs import InputSpec
 from curation.data.layout import Layout
+from curation.data.lots import lots
 from curation.data.reader import documents_at
 from curation.data.shards import Shard, read_shards
 from curation.data.sidecar import read_columns, read_record
 from curation.execution import spec as run_spec
 from curation.execution.cluster.connect import connect
 from curation.execution.cluster.spec import ClusterSpec
-from curation.execution.window import Outcome, run_window
+from curation.execution.window import OnWorkers, run_window
 from curation.inference.replica import ScoringSpec
 from curation.stages.bucket import bucket_column
 from curation.statistics import evenly
@@ -198,18 +197,6 @@ def _draw_from_shard(task: DrawTask, shard: str) -> pd.DataFrame:
     return kept
 
 
-def lots(seed: int, shard: str, positions: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """A number for every document, as good as random, that follows from seed, shard and position alone.
-
-    The positions are spread by the finaliser of SplitMix64 (Steele et al. 2014).
-    """
-    start = np.uint64(xxhash.xxh3_64_intdigest(shard.encode(), seed))
-    mixed = positions.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
-
-
 def _deciders(frame: pd.DataFrame, classifiers: Sequence[str]) -> list[str]:
     """For every row the classifiers whose bucket is its quality."""
     decides = np.stack([(frame[bucket_column(name)] == frame["quality"]).to_numpy() for name in classifiers], axis=1)
@@ -247,7 +234,7 @@ def _strata(description: Description) -> dict[Stratum, int]:
     return dict(sorted(strata.items(), key=lambda each: (places[each[0][0]], each[0][1])))
 
 
-def _drawn(on_workers: Callable[..., Iterator[Outcome[Any, Any]]], planned: AuditPlan) -> pd.DataFrame:
+def _drawn(on_workers: OnWorkers, planned: AuditPlan) -> pd.DataFrame:
     """As many documents of each stratum as are wanted: those of the lowest lots."""
     excess = 4.0  # standard deviations: so many more are asked for that enough are found, but once in 30,000 times
     while True:
@@ -275,9 +262,7 @@ def _limit(number: int, there: int, excess: float) -> int:
     return _ALL_LOTS if share >= 1 else int(share * _ALL_LOTS)
 
 
-def _below(
-    on_workers: Callable[..., Iterator[Outcome[Any, Any]]], planned: AuditPlan, limits: Mapping[Stratum, int]
-) -> pd.DataFrame:
+def _below(on_workers: OnWorkers, planned: AuditPlan, limits: Mapping[Stratum, int]) -> pd.DataFrame:
     """All documents whose lot is below the limit of their stratum, in the order of shards."""
     spec, names = planned.spec, [shard.name for shard in planned.shards]
     names = [name for name in names if storage.exists(planned.layout.tiers(spec.tiering, name))]

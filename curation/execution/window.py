@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from curation.core.errors import ClusterError, CurationError, DeviceError
 from curation.execution.cluster.scheduler import lost_is_one_error, workers_of
@@ -50,6 +50,13 @@ class Outcome(Generic[Item, Result]):
     attempts: int = 1
     worker: str = ""
     seconds: float = 0.0
+
+
+class OnWorkers(Protocol):
+    """`run_window` of a client, for those who know no cluster: the outcome of a function for every item."""
+
+    def __call__(self, function: Callable[[Item], Result], items: Sequence[Item], /) -> Iterator[Outcome[Item, Result]]:
+        """Submit them."""
 
 
 def run_window(

@@ -3,21 +3,18 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curation.core.errors import ShardError
 from curation.data.sidecar import read_columns
-from curation.execution.window import Outcome
+from curation.execution.window import OnWorkers
 from curation.mixing import drawing
 from curation.mixing.drawing import NUM_BINS, Cut
 from curation.mixing.plan import MixPlan
 from curation.mixing.supply import Key, Sidecars, Tiered, source_rows
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _SHARDS_PER_TASK = 50
 
@@ -90,13 +87,6 @@ def second_pass(task: PassTask) -> _Sums:
         parts.append((here[wanted], documents.keys[wanted], documents.num_tokens[wanted]))
     numbers, keys, tokens = (np.concatenate(each) for each in zip(*parts, strict=True))
     return numbers, keys, tokens
-
-
-class OnWorkers(Protocol):
-    """`run_window` of a client: the outcome of a function for every item; none more once the run is to stop."""
-
-    def __call__(self, function: Callable[[Item], Result], items: Sequence[Item], /) -> Iterator[Outcome[Item, Result]]:
-        """Submit them."""
 
 
 def find_cuts(

@@ -10,23 +10,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
+
+from curation.data.lots import lots
 
 KEY_BITS = 62
 """So that a key, and the one after the last, is an int64."""
 BIN_BITS = 10
 NUM_BINS = 1 << BIN_BITS
 
-_GAMMA, _MIX = np.uint64(0x9E3779B97F4A7C15), (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-
 
 def keys(seed: int, run: str, shard: str, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The key of the documents at these positions of a shard, from 0 to 2^62 - 1: SplitMix64, begun by a hash."""
-    start = np.uint64(xxhash.xxh3_64_intdigest(f"{seed}\0{run}\0{shard}".encode()))
-    with np.errstate(over="ignore"):
-        mixed = _mixed(_mixed(positions.astype(np.uint64) * _GAMMA) ^ start)
-    return (mixed >> np.uint64(64 - KEY_BITS)).astype(np.int64)
+    """The key of the documents at these positions of a shard of a run, from 0 to 2^62 - 1."""
+    return (lots(seed, f"{run}\0{shard}", positions) >> np.uint64(64 - KEY_BITS)).astype(np.int64)
 
 
 def bins(of: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -62,9 +58,3 @@ def times_before(cuts: Sequence[Sequence[Cut]], codes: NDArray[np.intp], of: NDA
     whole = np.asarray([[cut.whole for cut in each] for each in cuts], np.int64)
     below = np.asarray([[cut.below for cut in each] for each in cuts], np.int64)
     return np.asarray(whole[codes] + (of[:, None] < below[codes]))
-
-
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    for shift, factor in zip((30, 27), _MIX, strict=True):
-        values = (values ^ (values >> np.uint64(shift))) * factor
-    return np.asarray(values ^ (values >> np.uint64(31)))

@@ -29,11 +29,11 @@ from curation.execution.progress import progress
 from curation.execution.resume import former_config
 from curation.execution.run import INCOMPLETE, RECONCILED, STOPPED
 from curation.execution.walltime import stop_on_signals
-from curation.execution.window import IN_FLIGHT_PER_WORKER, TASK_S, run_window
+from curation.execution.window import IN_FLIGHT_PER_WORKER, TASK_S, OnWorkers, run_window
 from curation.inference.replica import ScoringSpec
 from curation.mixing import exports
 from curation.mixing.copying import Copied, CopyTask, copy_shard
-from curation.mixing.cuts import Drawn, OnWorkers, find_cuts, places_of
+from curation.mixing.cuts import Drawn, find_cuts, places_of
 from curation.mixing.drawing import Cut
 from curation.mixing.exports import Part
 from curation.mixing.folder import MixFolder, as_json, export

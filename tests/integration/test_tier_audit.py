@@ -11,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from run_files import REPOSITORY, execute, write_jsonl
 
 from curation.analysis.audit_agreement import agreement
-from curation.analysis.audit_sheet import AuditSpec, draw, lots, plan
+from curation.analysis.audit_sheet import AuditSpec, draw, plan
 from curation.core.errors import ConfigError, ShardError
 from curation.data.shards import read_shards, write_shards
 from curation.execution.cluster.spec import ClusterSpec
@@ -223,14 +222,6 @@ def test_labels_that_mean_nothing_are_refused(spec, label, said):
     fill(spec, lambda _: label)
     with pytest.raises(ConfigError, match=said):
         agreement(plan(spec))
-
-
-def test_lots_are_even_and_of_their_own_for_every_shard():
-    first, second = (lots(0, shard, np.arange(100_000)) for shard in ("a", "b"))
-    shares = np.bincount((first >> np.uint64(60)).astype(int), minlength=16) / len(first)
-    assert shares == pytest.approx(np.full(16, 1 / 16), abs=0.004)
-    assert abs(np.corrcoef(first.astype(float), second.astype(float))[0, 1]) < 0.02
-    assert len(pd.unique(first)) == len(first)
 
 
 def test_the_script_draws_and_reads_back(spec, scored, tmp_path):
