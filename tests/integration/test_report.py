@@ -21,7 +21,7 @@ from curation.core.errors import ConfigError
 from curation.execution import retier
 
 SECTIONS = (
-    *("summary", "tiers", "scores", "agreement", "decides", "length"),
+    *("summary", "tiers", "scores", "agreement", "who-decides", "length"),
     *("sources", "examples", "time", "rows", "provenance"),
 )
 
