@@ -23,13 +23,13 @@ def sources(facts: Facts, drawn: Drawn | None) -> str:
     """Hosts and carried values by tier."""
     lead = "Which hosts, and which values of carried columns, a tier has more or less of than its share."
     if drawn is None:
-        return section("sources", "Sources", lead, nothing(waits(facts)))
+        return section("Sources", lead, nothing(waits(facts)))
     columns = origins.columns(drawn)
     if not columns:
         why = (
             'No carried column tells documents apart. Carry some, such as <code>carry = ["url", "lang"]</code>, to see.'
         )
-        return section("sources", "Sources", lead, nothing(why))
+        return section("Sources", lead, nothing(why))
     how = (
         f"Counted on {len(drawn.frame):,} of {facts.total['documents']:,} documents: "
         f"{counted(len(drawn.shards), 'shard')} of {drawn.num_shards:,}, drawn by name."
@@ -46,7 +46,7 @@ def sources(facts: Facts, drawn: Drawn | None) -> str:
             parts.append(_standing_out(facts, counts, expected, present))
         else:
             parts.append(_crossed(counts, expected, present))
-    return section("sources", "Sources", lead, *parts)
+    return section("Sources", lead, *parts)
 
 
 def _crossed(counts: pd.DataFrame, expected: Mapping[str, float], present: list[str]) -> str:
@@ -110,9 +110,9 @@ def examples(facts: Facts, found: Examples | None, why_not: str = "") -> str:
         f"nearest to it. Texts are cut to {CUT_CHARS} characters."
     )
     if found is None:
-        return section("examples", "Examples", lead, nothing(why_not or waits(facts)))
+        return section("Examples", lead, nothing(why_not or waits(facts)))
     if not found.by_tier:
-        return section("examples", "Examples", lead, nothing(f"Their texts cannot be read: {text(found.problem, 400)}"))
+        return section("Examples", lead, nothing(f"Their texts cannot be read: {text(found.problem, 400)}"))
     parts = []
     for tier, documents in found.by_tier.items():
         if documents:
@@ -129,7 +129,7 @@ def examples(facts: Facts, found: Examples | None, why_not: str = "") -> str:
         parts.append(borders)
     if found.problem:
         parts.append(note(text(found.problem)))
-    return section("examples", "Examples", lead, *parts)
+    return section("Examples", lead, *parts)
 
 
 def _border(facts: Facts, boundary: Boundary) -> str:

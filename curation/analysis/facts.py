@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from curation.core.errors import ConfigError
+from curation.core.words import can_name_folder
 from curation.data import storage
 from curation.data.layout import Layout
 from curation.execution.summary import RECONCILED
@@ -106,8 +107,8 @@ def read(root: str, tiering: str = "default") -> Facts:
     layout = Layout(storage.from_root(root))
     if not storage.exists(layout.config_json):
         raise ConfigError(f"{root!r} is no directory of a run: it has no config.json.")
-    if not storage.exists(layout.tiering(tiering)) and tiering != "default":
-        raise ConfigError(f"tiering: there is no {layout.tiering(tiering)}; form it with pipelines/retier.py.")
+    if tiering != "default" and not (can_name_folder(tiering) and storage.exists(layout.spec(tiering))):
+        raise ConfigError(f"tiering: there is no {tiering!r} in {root!r}; form it with pipelines/retier.py.")
     found = Facts(
         layout,
         tiering,

@@ -5,7 +5,7 @@ from itertools import islice
 
 from curation.analysis.agreement import rank_correlation
 from curation.analysis.facts import Facts
-from curation.analysis.parts import Part, amount, bar, duration, legend, percent, size, tiles
+from curation.analysis.parts import Part, amount, bar, duration, legend, name_of, percent, size, tiles
 from curation.core.words import counted
 from curation.execution.summary import INCOMPLETE, RECONCILED, STOPPED
 from curation.pages.page import text
@@ -16,9 +16,9 @@ _TRUNCATED_SHARE, _DECIDES_SHARE, _ALIKE, _FEWEST_CUTS = 0.25, 0.6, 0.9, 15
 correlation on, and below how many different cuts, the opening speaks of it."""
 
 
-def opening(facts: Facts, contents: Sequence[tuple[str, str]]) -> str:
-    """The head of the page; `contents` are the sections, by name and title."""
-    links = "".join(f"<a href='#{name}'>{title}</a>" for name, title in contents)
+def opening(facts: Facts, titles: Sequence[str]) -> str:
+    """The head of the page, which leads to the sections of these titles."""
+    links = "".join(f"<a href='#{name_of(title)}'>{title}</a>" for title in titles)
     found = "".join(f"<li>{each}</li>" for each in islice(findings(facts), _MOST_FINDINGS))
     look = f"<h2 class='small'>Worth a look</h2><ul class='findings'>{found}</ul>" if found else ""
     return (
@@ -93,6 +93,9 @@ def _tiles(facts: Facts) -> str:
             best = facts.ranges[0]
             remark = f"{best['documents']:,} documents"
             found.append((percent(facts.share(best)), f"of the {facts.weights} are {text(best['name'])}", remark))
+    elif ended.get("counted"):
+        totals = ended["totals"]
+        found.append((amount(totals.get("ok", 0)), "documents scored", f"{totals.get('read', 0):,} rows read"))
     scored = [start for start in ended.get("starts", ()) if start["documents"] and start["scoring_s"]]
     if scored:
         last = scored[-1]
@@ -136,7 +139,7 @@ def _accounting(facts: Facts) -> Iterator[str]:
         num_failed = counted(len(ended["failed"]), "shard")
         yield f"<b>{num_failed} failed</b> and will be tried again. <a href='#rows'>Which</a>"
     if ended["outcome"] == INCOMPLETE and ended["shards"]["waiting"]:
-        yield f"<b>{counted(ended['shards']['waiting'], 'shard')} wait</b> for complete scores."
+        yield f"Complete scores are missing of <b>{counted(ended['shards']['waiting'], 'shard')}</b>."
     if ended["problems"]:
         yield "<b>Rows do not add up.</b> <a href='#rows'>Where</a>"
     read = totals.get("read", 0)
@@ -175,7 +178,7 @@ def _opinions(facts: Facts) -> Iterator[str]:
             if each["tier"] == best["name"] and len(each["by"]) == 1 and share > _DECIDES_SHARE:
                 yield (
                     f"{percent(share, 0)} of {text(best['name'])} is there for {text(each['by'][0])} alone. "
-                    "<a href='#decides'>Who decides</a>"
+                    "<a href='#who-decides'>Who decides</a>"
                 )
     for each in facts.described["classifiers"]:
         if (different := len(set(each["cuts"]))) and different < _FEWEST_CUTS:

@@ -7,9 +7,14 @@ from typing import NamedTuple
 from curation.pages.drawing import css
 
 
-def section(name: str, title: str, lead: str, *parts: str) -> str:
+def name_of(title: str) -> str:
+    """What a section of this title is called in links."""
+    return title.lower().replace(" ", "-")
+
+
+def section(title: str, lead: str, *parts: str) -> str:
     """A section that the list of contents leads to; `lead` says in a sentence what there is to see."""
-    return f"<section id='{name}'><h2>{title}</h2><p class='lead'>{lead}</p>{''.join(parts)}</section>"
+    return f"<section id='{name_of(title)}'><h2>{title}</h2><p class='lead'>{lead}</p>{''.join(parts)}</section>"
 
 
 def nothing(why: str) -> str:

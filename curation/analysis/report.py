@@ -22,20 +22,6 @@ class ReportOf:
     examples: bool | None = None
 
 
-_CONTENTS = (
-    ("tiers", "Tiers"),
-    ("scores", "Scores"),
-    ("agreement", "Agreement"),
-    ("decides", "Who decides"),
-    ("length", "Length"),
-    ("sources", "Sources"),
-    ("examples", "Examples"),
-    ("time", "Time"),
-    ("rows", "Rows"),
-    ("provenance", "Provenance"),
-)
-
-
 def write(root: str, tiering: str = "default", *, with_examples: bool | None = None) -> str:
     """Write the report of a tiering of a run directory, and its data card; gives where the report is.
 
@@ -61,27 +47,30 @@ def after_a_run(root: str) -> Iterator[str]:
 
     A report is not worth a run: whatever fails here is told, and changes no exit code.
     """
-    if not storage.exists(Layout(root).report("report.json")):
-        return
     try:
-        yield f"report: {write(root)}"
+        if storage.exists(Layout(root).report("report.json")):
+            yield f"report: {write(root)}"
     except Exception as error:  # noqa: BLE001 - see above
         yield f"report: none could be written: {type(error).__name__}: {error}"
 
 
 def html(found: Facts, drawn: Drawn | None, chosen: Examples | None, why_not: str = "") -> str:
     """The page. Whatever documents, names and messages hold is shown as text; a reader's browser fetches nothing."""
-    sections = (
-        tiers.tiers(found),
-        scores.scores(found),
-        scores.agreement(found),
-        tiers.decides(found),
-        tiers.lengths(found),
-        documents.sources(found, drawn),
-        documents.examples(found, chosen, why_not),
-        running.time(found),
-        running.rows(found),
-        running.provenance(found),
-    )
+    opinions = {
+        "Tiers": tiers.tiers(found),
+        "Scores": scores.scores(found),
+        "Agreement": scores.agreement(found),
+        "Who decides": tiers.decides(found),
+        "Length": tiers.lengths(found),
+        "Sources": documents.sources(found, drawn),
+        "Examples": documents.examples(found, chosen, why_not),
+    }
+    work = {"Time": running.time(found), "Rows": running.rows(found)}
+    first, second = (opinions, work) if found.described else (work, opinions)  # what there is, before what is not yet
+    sections = first | second | {"Provenance": running.provenance(found)}
     style = files("curation.analysis").joinpath("report.css").read_text(encoding="utf-8")
-    return page(f"{found.name}: quality tiers", "\n".join([opening.opening(found, _CONTENTS), *sections]), style=style)
+    return page(
+        f"{found.name}: quality tiers",
+        "\n".join([opening.opening(found, list(sections)), *sections.values()]),
+        style=style,
+    )

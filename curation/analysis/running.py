@@ -32,7 +32,7 @@ def time(facts: Facts) -> str:
     scored = [start for start in facts.ended.get("starts", ()) if start["scoring_s"] and start["documents"]]
     if not scored:
         why = "No document has been scored since a report of this directory is kept."
-        return section("time", "Time", lead, nothing(why), _history(facts))
+        return section("Time", lead, nothing(why), _history(facts))
     last = scored[-1]
     documents, tokens = (last[what] / last["scoring_s"] for what in ("documents", "tokens"))
     told = (
@@ -49,7 +49,7 @@ def time(facts: Facts) -> str:
     verdict = note(
         f"Bound by {text(ADVICE.get(most, most))}. Reading and writing count as far as the models waited for them."
     )
-    return section("time", "Time", lead, f"<p>{told}</p>", drawn, legend(entries), verdict, _history(facts))
+    return section("Time", lead, f"<p>{told}</p>", drawn, legend(entries), verdict, _history(facts))
 
 
 def _history(facts: Facts) -> str:
@@ -79,14 +79,14 @@ def rows(facts: Facts) -> str:
     )
     ended = facts.ended
     if not ended:
-        return section("rows", "Rows", lead, nothing("Counted when a run ends."))
+        return section("Rows", lead, nothing("Counted when a run ends."))
     parts = [] if ended["counted"] else [nothing("Rows are counted when a run comes to its end; this one broke off.")]
     if ended["counted"]:
         parts.append(_files(ended))
     parts += [*_quarantine(ended), *_classifiers(ended)]
     parts += _listed("Failed shards", [f"{name}: {error}" for name, error in ended["failed"].items()])
     parts += _listed("What does not add up", ended["problems"])
-    return section("rows", "Rows", lead, *parts)
+    return section("Rows", lead, *parts)
 
 
 def _files(ended: Mapping[str, Any]) -> str:
@@ -186,7 +186,7 @@ def provenance(facts: Facts) -> str:
         f"<pre><code>{text(shown, _MOST_CONFIG_CHARS)}</code></pre></details>"
     )
     lead = "Everything that this run was made of. Equal input, config and fingerprints give equal bytes."
-    return section("provenance", "Provenance", lead, *parts)
+    return section("Provenance", lead, *parts)
 
 
 def _precisions(ended: Mapping[str, Any]) -> Iterator[str]:

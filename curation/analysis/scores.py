@@ -21,7 +21,7 @@ def scores(facts: Facts) -> str:
         "them lies one of its 20 buckets. The colour is the tier that its bucket alone would give."
     )
     if not facts.described:
-        return section("scores", "Scores", lead, nothing(waits(facts)))
+        return section("Scores", lead, nothing(waits(facts)))
     classifiers = facts.described["classifiers"]
     drawn = ""
     for each in classifiers[:MOST_DRAWN]:
@@ -39,7 +39,7 @@ def scores(facts: Facts) -> str:
         f"{origin}. The outermost 0.1 % at either end are left out. Where ticks crowd, many documents have nearly the "
         "same score, and a small change of it moves them by several buckets."
     )
-    return section("scores", "Scores", lead, legend(entries), f"<div class='plots small'>{drawn}</div>", remark)
+    return section("Scores", lead, legend(entries), f"<div class='plots small'>{drawn}</div>", remark)
 
 
 def _cuts(cuts: Sequence[float], facts: Facts) -> str:
@@ -55,10 +55,10 @@ def agreement(facts: Facts) -> str:
     """A heatmap of every two classifiers, and figures."""
     lead = "Whether classifiers say the same: two that do are one opinion counted twice, and cost twice."
     if not facts.described:
-        return section("agreement", "Agreement", lead, nothing(waits(facts)))
+        return section("Agreement", lead, nothing(waits(facts)))
     pairs = facts.described["pairs"]
     if not pairs:
-        return section("agreement", "Agreement", lead, nothing("There is one classifier in this ensemble."))
+        return section("Agreement", lead, nothing("There is one classifier in this ensemble."))
     drawn = "".join(
         captioned(
             charts.agreement(pair, facts.weights),
@@ -87,9 +87,7 @@ def agreement(facts: Facts) -> str:
         f"these buckets, the part that both do.{meaning} Nemotron-CC found 10.1&nbsp;% between two of its classifiers "
         "(Table 8)."
     )
-    return section(
-        "agreement", "Agreement", lead, words, f"<div class='plots small'>{drawn}</div>", table(head, rows), remark
-    )
+    return section("Agreement", lead, words, f"<div class='plots small'>{drawn}</div>", table(head, rows), remark)
 
 
 def _rounded(value: float) -> str:

@@ -18,7 +18,7 @@ def tiers(facts: Facts) -> str:
     """What each tier holds."""
     lead = f"A tier is a range of quality buckets. Shares are of all {facts.weights}, as this tiering weighs."
     if not facts.described:
-        return section("tiers", "Tiers", lead, nothing(waits(facts)))
+        return section("Tiers", lead, nothing(waits(facts)))
     compared = _is_nemotron(facts)
     head = ["tier", "quality", "documents", "bytes", "tokens", f"share of {facts.weights}"]
     if compared:
@@ -46,13 +46,14 @@ def tiers(facts: Facts) -> str:
         if compared
         else ""
     )
-    return section("tiers", "Tiers", lead, table(head, rows), remark, _quality(facts))
+    return section("Tiers", lead, table(head, rows), remark, _quality(facts))
 
 
 def waits(facts: Facts) -> str:
     """Why there are no tiers to tell of."""
-    waiting = facts.ended.get("shards", {}).get("waiting", 0)
-    if waiting:
+    if facts.described:
+        return "None of the shards that were drawn has all of its files any more."
+    if waiting := facts.ended.get("shards", {}).get("waiting", 0):
         return f"Not yet: {counted(waiting, 'shard')} to be scored. Thresholds and tiers are formed over all of them."
     return "Not yet: this directory has no description of this tiering. The next run, or retier.py, makes it."
 
@@ -85,10 +86,10 @@ def decides(facts: Facts) -> str:
     """Which classifiers' buckets are the quality, by tier."""
     title = "Who decides"
     if not facts.described:
-        return section("decides", title, "Which classifier gives a document its quality.", nothing(waits(facts)))
+        return section(title, "Which classifier gives a document its quality.", nothing(waits(facts)))
     if not facts.described["decides"]:
         why = "The quality is a mean of buckets here, so that all classifiers decide together."
-        return section("decides", title, "Which classifier gives a document its quality.", nothing(why))
+        return section(title, "Which classifier gives a document its quality.", nothing(why))
     names = [each["name"] for each in facts.described["classifiers"]]
     colors = {name: kind(place) for place, name in enumerate(names)}
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -116,14 +117,14 @@ def decides(facts: Facts) -> str:
     )
     share = "; ".join(f"{text(name)} {percent(involved[name] / total)}" for name in names)
     remark = note(f"Of all {facts.weights}, alone or with others: {share}. A long bar in the best tier is one opinion.")
-    return section("decides", title, lead, f"<div class='rows'>{''.join(rows)}</div>", legend(entries), remark)
+    return section(title, lead, f"<div class='rows'>{''.join(rows)}</div>", legend(entries), remark)
 
 
 def lengths(facts: Facts) -> str:
     """How long documents are, and what that has to do with their tier."""
     lead = "How long documents are, and whether a tier is a matter of length."
     if not facts.described:
-        return section("length", "Length", lead, nothing(waits(facts)))
+        return section("Length", lead, nothing(waits(facts)))
     how = text(facts.ended.get("tokens", "as the run counts them"), 80)
     first = f"Documents by their number of tokens, {how}; each step is twice as long as the one before."
     second = (
@@ -133,4 +134,4 @@ def lengths(facts: Facts) -> str:
     )
     drawn = captioned(charts.lengths(facts), first) + captioned(charts.tier_by_length(facts), second)
     entries = [(facts.colors[each["name"]], text(each["name"]), "") for each in facts.tiers]
-    return section("length", "Length", lead, legend(entries), f"<div class='plots'>{drawn}</div>")
+    return section("Length", lead, legend(entries), f"<div class='plots'>{drawn}</div>")

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 from report_files import FILE, hostile, reported
+from rich.console import Console
 from run_files import REPOSITORY, call, command, documents, execute, wait_until, write_jsonl
 
-from curation.analysis.report import write
+from curation import config
+from curation.analysis.report import after_a_run, write
 from curation.core.errors import ConfigError
+from curation.execution import retier
 
 SECTIONS = (
-    *("summary", "tiers", "scores", "agreement", "decides", "length"),
+    *("summary", "tiers", "scores", "agreement", "who-decides", "length"),
     *("sources", "examples", "time", "rows", "provenance"),
 )
 
@@ -153,8 +156,45 @@ def test_any_tiering_has_a_report_of_its_own(run):
 def test_what_is_no_run_and_no_tiering_is_refused(run, tmp_path):
     with pytest.raises(ConfigError, match=r"is no directory of a run"):
         write(str(tmp_path))
-    with pytest.raises(ConfigError, match=r"tiering: there is no .*nowhere; form it with pipelines/retier\.py"):
-        write(str(run.folder), "nowhere")
+    for name in ("nowhere", "../default"):
+        with pytest.raises(ConfigError, match=r"tiering: there is no .*; form it with pipelines/retier\.py"):
+            write(str(run.folder), name)
+
+
+@pytest.mark.parametrize(("content", "why"), [("{", "is damaged"), ('{"format": 2}', "has format 2; a newer version")])
+def test_a_file_that_cannot_be_read_is_named(run, tmp_path, content, why):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "report" / "report.json").write_text(content)
+    with pytest.raises(ConfigError, match=rf"report\.json: {why}"):
+        write(str(copy))
+
+
+def test_a_report_that_cannot_be_written_costs_no_run_its_exit_code(run, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "report" / "report.json").write_text("{")
+    assert [line.startswith("report: none could be written: ConfigError: ") for line in after_a_run(str(copy))] == [
+        True
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("tiering.ensemble=mean", "The quality is a mean of buckets here"),
+        ("tiering.group=topic", "Cuts are by topic, and not drawn."),
+        ('tiering.keep="n_tokens >= 20"', "rejected"),
+        ("tiering.tiers={top=[10,19],rest=[0,9]}", "top"),
+    ],
+)
+def test_every_kind_of_tiering_can_be_told_of(run, tmp_path, setting, words):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    tables = config.load(REPOSITORY / "configs" / "retier.toml") | {"run": str(copy), "name": "other"}
+    overrides = [setting, "tiering.classifiers=[]", "cluster.workers=1"]
+    planned = retier.plan(config.parse(retier.RetierSpec, tables, overrides))
+    assert retier.retier(planned, Console(quiet=True)) == 0
+    page = Page(Path(write(str(copy), "other")).read_text(encoding="utf-8"))
+    assert words in "".join(page.sections.values())
+    assert [name for name in SECTIONS if len(page.sections[name]) < 100] == []
 
 
 def test_a_run_ends_with_a_report_and_one_with_a_failed_shard_says_which(tmp_path):
