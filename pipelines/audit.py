@@ -9,8 +9,8 @@ import json
 from command_line import OUT, end_with, parser
 
 from curation import config
-from curation.analysis import audit_agreement
-from curation.analysis.audit_sheet import AuditSpec, draw, plan
+from curation.analysis.audit import agreement
+from curation.analysis.audit.sheet import AuditSpec, draw, plan
 from curation.data import storage
 
 
@@ -23,10 +23,10 @@ def main() -> int:
     arguments = options.parse_intermixed_args()
     planned = plan(config.parse(AuditSpec, config.load(arguments.config), arguments.overrides))
     if arguments.agreement:
-        found = audit_agreement.agreement(planned)
-        url = planned.url(audit_agreement.AGREEMENT)
+        found = agreement.agreement(planned)
+        url = planned.url(agreement.AGREEMENT)
         storage.write_bytes(url, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
-        audit_agreement.say(found, OUT)
+        agreement.say(found, OUT)
         OUT.print(f"Written: {url}")
         return 0
     for line in planned.lines():

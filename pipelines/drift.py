@@ -6,7 +6,7 @@ python pipelines/drift.py CONFIG.toml [key=value …] [--plan]
 from command_line import OUT, end_with, parser
 
 from curation import config
-from curation.analysis.drift import PAGE, DriftSpec, compare, exit_code, plan, told
+from curation.analysis.drift.compare import PAGE, DriftSpec, compare, exit_code, plan, told
 from curation.data import storage
 
 

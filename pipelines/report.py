@@ -6,7 +6,7 @@ python pipelines/report.py RUN [tiering=NAME] [examples=false]
 from command_line import OUT, end_with, parser
 
 from curation import config
-from curation.analysis.report import ReportOf, write
+from curation.analysis.report.write import ReportOf, write
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from command_line import OUT, end_with, parser
 
-from curation.analysis import report
+from curation.analysis.report.write import after_a_run
 from curation.execution import job, lock, spec
 from curation.execution.plan import make_plan
 from curation.execution.run import run
@@ -32,7 +32,7 @@ def main() -> int:
         return 0
     with lock.hold(plan.layout.lock_json):
         code = run(plan, OUT, prune=arguments.prune)
-        for line in report.after_a_run(plan.layout.root):
+        for line in after_a_run(plan.layout.root):
             OUT.print(line)
     return code
 

@@ -1,1 +1,1 @@
-"""What a run has found, for people: a report and a data card, made of files; changes nothing else."""
+"""What runs have found, for people, made of files; changes nothing else."""

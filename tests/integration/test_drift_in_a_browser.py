@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiered_documents import CUTS, NAMES, counted, documents, subject
 
-from curation.analysis.drift_page import html
+from curation.analysis.drift.page import html
 from curation.calibration.description import Description
 from curation.calibration.drift import Side, drift
 from curation.calibration.flagging import Limits

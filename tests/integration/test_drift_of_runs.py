@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from run_files import REPOSITORY, documents, execute, write_jsonl
 
-from curation.analysis.drift import DriftSpec, plan
+from curation.analysis.drift.compare import DriftSpec, plan
 from curation.core.errors import ConfigError
 from curation.execution import retier
 from curation.execution.cluster.spec import ClusterSpec

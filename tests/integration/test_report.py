@@ -16,7 +16,7 @@ from rich.console import Console
 from run_files import REPOSITORY, call, command, documents, execute, wait_until, write_jsonl
 
 from curation import config
-from curation.analysis.report import after_a_run, write
+from curation.analysis.report.write import after_a_run, write
 from curation.core.errors import ConfigError
 from curation.execution import retier
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from report_files import reported
 
-from curation.analysis.report import write
+from curation.analysis.report.write import write
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on PATH: apt-get install chromium")

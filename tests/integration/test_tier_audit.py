@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from run_files import REPOSITORY, execute, write_jsonl
 
-from curation.analysis.audit_agreement import agreement
-from curation.analysis.audit_sheet import AuditSpec, draw, plan
+from curation.analysis.audit.agreement import agreement
+from curation.analysis.audit.sheet import AuditSpec, draw, plan
 from curation.core.errors import ConfigError, ShardError
 from curation.data.shards import read_shards, write_shards
 from curation.execution.cluster.spec import ClusterSpec

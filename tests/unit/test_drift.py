@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import ks_2samp
 from tiered_documents import CUTS, NAMES, TIERS, counted, documents, subject
 
-from curation.analysis.drift_page import html
+from curation.analysis.drift.page import html
 from curation.calibration.agreement import overlap, rank_correlation
 from curation.calibration.description import Description, Ranked
 from curation.calibration.distance import LEAST_SHARE, ks, psi

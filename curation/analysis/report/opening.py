@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from curation.analysis.agreement import rank_correlation
-from curation.analysis.facts import Facts
-from curation.analysis.parts import Part, amount, bar, duration, legend, name_of, percent, size, tiles
+from curation.analysis.report.facts import Facts
+from curation.analysis.report.parts import Part, amount, bar, duration, legend, name_of, percent, size, tiles
+from curation.calibration.agreement import rank_correlation
 from curation.core.words import counted
 from curation.execution.summary import INCOMPLETE, RECONCILED, STOPPED
 from curation.pages.page import text

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from curation.analysis.drift_page import html
+from curation.analysis.drift.page import html
 from curation.calibration.description import Description
 from curation.calibration.drift import Side, drift
 from curation.calibration.flagging import Limits

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from curation.analysis.audit_sheet import ABOUT, KEY, SHEET_CSV, AuditPlan
+from curation.analysis.audit.sheet import ABOUT, KEY, SHEET_CSV, AuditPlan
 from curation.core.errors import ConfigError
 from curation.data import storage
 from curation.statistics import bootstrap_intervals, weighted_kappa

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from curation.analysis import charts
-from curation.analysis.agreement import overlaps, rank_correlation
-from curation.analysis.facts import Facts
-from curation.analysis.parts import legend, note, nothing, percent, section
-from curation.analysis.tiers import waits
+from curation.analysis.report import charts
+from curation.analysis.report.facts import Facts
+from curation.analysis.report.parts import legend, note, nothing, percent, section
+from curation.analysis.report.tiers import waits
+from curation.calibration.agreement import KEPT_PERCENTS, overlap, rank_correlation
 from curation.pages.page import captioned, table, text
 
 MOST_DRAWN = 12
@@ -71,9 +71,9 @@ def agreement(facts: Facts) -> str:
     for pair in pairs:
         names = f"{text(pair['first'])} <span class='note'>and</span> {text(pair['second'])}"
         cells = [_rounded(rank_correlation(pair["documents"]))]
-        for each in overlaps(pair[facts.weights]):
-            union = each["both"] + each["only_first"] + each["only_second"]
-            cells.append(percent(each["both"] / union) if union else "")
+        for best in KEPT_PERCENTS:
+            kept = overlap([pair[facts.weights]], best)
+            cells.append(percent(kept["both"][0] / kept["union"][0]) if kept["union"][0] else "")
         rows.append([names, *cells])
     words = note(
         "Each square is a pair of buckets, from 0, the lowest, to 19; the darker, the more "

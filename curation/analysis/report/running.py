@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from curation.analysis.facts import Facts
-from curation.analysis.parts import Part, bar, duration, legend, note, nothing, percent, section
+from curation.analysis.report.facts import Facts
+from curation.analysis.report.parts import Part, bar, duration, legend, note, nothing, percent, section
 from curation.core.words import counted
 from curation.execution.times import ADVICE
 from curation.pages.drawing import MUTED, kind

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from curation.analysis.facts import Facts, buckets
+from curation.analysis.report.facts import Facts, buckets
 from curation.core.words import counted
 
 _SIZES = (

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curation.analysis import origins
-from curation.analysis.drawn import Drawn
-from curation.analysis.examples import CUT_CHARS, Boundary, Example, Examples
-from curation.analysis.facts import Facts
-from curation.analysis.parts import note, nothing, percent, section
-from curation.analysis.tiers import waits
+from curation.analysis.report import origins
+from curation.analysis.report.drawn import Drawn
+from curation.analysis.report.examples import CUT_CHARS, Boundary, Example, Examples
+from curation.analysis.report.facts import Facts
+from curation.analysis.report.parts import note, nothing, percent, section
+from curation.analysis.report.tiers import waits
 from curation.core.words import counted
 from curation.pages.drawing import css
 from curation.pages.page import table, text

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from curation import config
-from curation.analysis.drawn import Drawn
-from curation.analysis.facts import Facts
+from curation.analysis.report.drawn import Drawn
+from curation.analysis.report.facts import Facts
 from curation.core.errors import CurationError
 from curation.data.inputs import InputSpec
 from curation.data.reader import read

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-from curation.analysis import card, documents, examples, facts, opening, running, scores, tiers
-from curation.analysis.drawn import Drawn, draw
-from curation.analysis.examples import Examples
-from curation.analysis.facts import Facts
+from curation.analysis.report import card, documents, examples, facts, opening, running, scores, tiers
+from curation.analysis.report.drawn import Drawn, draw
+from curation.analysis.report.examples import Examples
+from curation.analysis.report.facts import Facts
 from curation.data import storage
 from curation.data.layout import Layout
 from curation.pages.page import page
@@ -68,7 +68,7 @@ def html(found: Facts, drawn: Drawn | None, chosen: Examples | None, why_not: st
     work = {"Time": running.time(found), "Rows": running.rows(found)}
     first, second = (opinions, work) if found.described else (work, opinions)  # what there is, before what is not yet
     sections = first | second | {"Provenance": running.provenance(found)}
-    style = files("curation.analysis").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("curation.analysis.report").joinpath("report.css").read_text(encoding="utf-8")
     return page(
         f"{found.name}: quality tiers",
         "\n".join([opening.opening(found, list(sections)), *sections.values()]),

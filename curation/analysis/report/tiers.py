@@ -2,9 +2,9 @@
 
 from collections import defaultdict
 
-from curation.analysis import charts
-from curation.analysis.facts import Facts, buckets
-from curation.analysis.parts import Part, bar, legend, note, nothing, percent, section
+from curation.analysis.report import charts
+from curation.analysis.report.facts import Facts, buckets
+from curation.analysis.report.parts import Part, bar, legend, note, nothing, percent, section
 from curation.core.words import counted
 from curation.pages.drawing import MUTED, css, kind
 from curation.pages.page import captioned, table, text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curation.analysis.facts import Facts
+from curation.analysis.report.facts import Facts
 from curation.calibration.histogram import order_keys, score_of
 from curation.pages.drawing import ACCENT, INK, MUTED, SECOND, short, svg
 

@@ -1,6 +1,5 @@
 """What a report counts: agreement, sources that stand out, shares and sizes in words, and the card's header."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,45 +7,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from curation.analysis import card, charts, opening, origins
-from curation.analysis.agreement import overlaps, rank_correlation
-from curation.analysis.facts import Facts, buckets
-from curation.analysis.parts import amount, duration, percent, size
+from curation.analysis.report import card, charts, opening, origins
+from curation.analysis.report.facts import Facts, buckets
+from curation.analysis.report.parts import amount, duration, percent, size
 from curation.calibration.histogram import order_keys, score_of
 from curation.data.layout import Layout
 from curation.stages.tier import NEMOTRON_CC
-from curation.statistics import spearman, wilson_interval
-
-
-def joint(first, second):
-    counts = np.zeros((21, 21), int)
-    np.add.at(counts, (first + 1, second + 1), 1)
-    return counts.tolist()
-
-
-@pytest.fixture
-def two():
-    """Buckets of two classifiers that agree somewhat; some are missing."""
-    generator = np.random.default_rng(0)
-    first = generator.integers(-1, 20, 500)
-    return first, np.clip(first + generator.integers(-6, 7, 500), -1, 19)
-
-
-def test_rank_correlation_of_counts_is_that_of_the_documents(two):
-    both = (two[0] >= 0) & (two[1] >= 0)
-    assert rank_correlation(joint(*two)) == pytest.approx(spearman(two[0][both], two[1][both]), abs=1e-12)
-
-
-def test_rank_correlation_is_not_defined_of_nothing_or_of_one_bucket():
-    assert math.isnan(rank_correlation(np.zeros((21, 21), int).tolist()))
-    assert math.isnan(rank_correlation(joint(np.array([3, 3]), np.array([1, 2]))))
-
-
-def test_overlaps_count_what_both_keep_and_what_one_keeps(two):
-    for each in overlaps(joint(*two)):
-        first, second = (buckets >= each["lowest"] for buckets in two)
-        expected = [int(sum(part)) for part in (first & second, first & ~second, second & ~first)]
-        assert [each[key] for key in ("both", "only_first", "only_second")] == expected
+from curation.statistics import wilson_interval
 
 
 def test_the_interval_of_a_share_is_wilsons():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curation.analysis.drawn import Drawn
+from curation.analysis.report.drawn import Drawn
 from curation.data.hosts import host
 from curation.statistics import wilson_interval
 

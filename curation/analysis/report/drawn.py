@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from curation.analysis.facts import Facts
+from curation.analysis.report.facts import Facts
 from curation.core.errors import ShardError
 from curation.data import storage
 from curation.data.layout import Layout, classifier_folder, rows_schema, schema_of_columns
