@@ -209,6 +209,20 @@ def test_a_run_ends_with_a_report_and_one_with_a_failed_shard_says_which(tmp_pat
     assert "Not yet: 1 shard to be scored." in page.sections["tiers"]
 
 
+def test_a_run_that_broke_off_says_what_ended_it(tables):
+    scored = execute(tables)
+    path = next((scored.folder / "scores").rglob("*.parquet"))
+    data = path.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    path.write_bytes(bytes(len(data) - footer) + data[-footer:])  # which still says that the file is complete
+    again = execute(tables | {"tiering": {"weights": "documents"}})
+    assert again.code == 1
+    page = Page(Path(write(str(scored.folder))).read_text(encoding="utf-8"))
+    assert "The run broke off" in page.sections["summary"]
+    assert "Calibration cannot read the scores: " in page.sections["summary"]
+    assert [tag for tag, attrs in page.tags if attrs.get("id") in {"time", "rows"}] == ["section", "section"]
+
+
 def test_a_run_that_is_stopped_has_a_report_that_says_how_far_it_came(tmp_path, models):
     for number in range(40):
         write_jsonl(tmp_path / "input" / f"{number:02}.jsonl", documents(60, 60 * number))
