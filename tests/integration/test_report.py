@@ -169,6 +169,12 @@ def test_a_file_that_cannot_be_read_is_named(run, tmp_path, content, why):
         write(str(copy))
 
 
+def test_a_run_of_an_earlier_version_is_told_of_as_far_as_it_says(run, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "report" / "report.json").write_text('{"totals": {"read": 1}}')
+    assert "No run has ended here yet" in Path(write(str(copy))).read_text(encoding="utf-8")
+
+
 def test_a_report_that_cannot_be_written_costs_no_run_its_exit_code(run, tmp_path):
     copy = shutil.copytree(run.folder, tmp_path / "run")
     (copy / "report" / "report.json").write_text("{")
