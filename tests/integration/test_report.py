@@ -169,6 +169,12 @@ def test_a_file_that_cannot_be_read_is_named(run, tmp_path, content, why):
         write(str(copy))
 
 
+def test_a_run_of_an_earlier_version_is_told_of_as_far_as_it_says(run, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    (copy / "report" / "report.json").write_text('{"totals": {"read": 1}}')
+    assert "No run has ended here yet" in Path(write(str(copy))).read_text(encoding="utf-8")
+
+
 def test_a_report_that_cannot_be_written_costs_no_run_its_exit_code(run, tmp_path):
     copy = shutil.copytree(run.folder, tmp_path / "run")
     (copy / "report" / "report.json").write_text("{")
@@ -207,6 +213,20 @@ def test_a_run_ends_with_a_report_and_one_with_a_failed_shard_says_which(tmp_pat
     assert "Not complete: 1 shard failed" in page.sections["summary"]
     assert "cut.parquet" in page.sections["rows"]
     assert "Not yet: 1 shard to be scored." in page.sections["tiers"]
+
+
+def test_a_run_that_broke_off_says_what_ended_it(tables):
+    scored = execute(tables)
+    path = next((scored.folder / "scores").rglob("*.parquet"))
+    data = path.read_bytes()
+    footer = int.from_bytes(data[-8:-4], "little") + 8
+    path.write_bytes(bytes(len(data) - footer) + data[-footer:])  # which still says that the file is complete
+    again = execute(tables | {"tiering": {"weights": "documents"}})
+    assert again.code == 1
+    page = Page(Path(write(str(scored.folder))).read_text(encoding="utf-8"))
+    assert "The run broke off" in page.sections["summary"]
+    assert "Calibration cannot read the scores: " in page.sections["summary"]
+    assert [tag for tag, attrs in page.tags if attrs.get("id") in {"time", "rows"}] == ["section", "section"]
 
 
 def test_a_run_that_is_stopped_has_a_report_that_says_how_far_it_came(tmp_path, models):

@@ -95,7 +95,7 @@ def facts():
         "pairs": [],
         "classifiers": [{"name": "edu", "cuts": [0.0] * 19}],
     }
-    return Facts(Layout("/runs/<b>mine"), "default", ended, described, {"documents": True}, {}, {})
+    return Facts(Layout("/runs/<b>mine"), "default", ended, described, {"documents": True}, {})
 
 
 def test_a_run_that_reconciled_opens_with_its_equation(facts):
@@ -111,7 +111,7 @@ def test_a_run_that_reconciled_opens_with_its_equation(facts):
         ),
         ({"outcome": "incomplete", "why": "The <disk> is full."}, "The &lt;disk&gt; is full."),
         ({"outcome": "incomplete", "failed": {"a": "<i>"}}, "Not complete: 1 shard failed"),
-        ({"outcome": "incomplete", "problems": ["x"]}, "Rows do not add up."),
+        ({"outcome": "incomplete", "problems": ["x"]}, "What does not add up:</b> <bdi>x</bdi>"),
         ({"outcome": "incomplete", "tiers": {}}, "These tiers are of an earlier state."),
     ],
 )

@@ -31,8 +31,7 @@ def buckets(tier: Tier) -> str:
 class Facts:
     """One tiering of a run directory. What a run that has not ended, or not tiered, has not written yet is empty.
 
-    `ended` is report.json, `described` description.json, `config` config.json, `opinion` spec.json and `thresholds`
-    thresholds.json.
+    `ended` is report.json, `described` description.json, `config` config.json and `opinion` spec.json.
     """
 
     layout: Layout
@@ -41,7 +40,6 @@ class Facts:
     described: Mapping[str, Any]
     config: Mapping[str, Any]
     opinion: Mapping[str, Any]
-    thresholds: Mapping[str, Any]
 
     @property
     def name(self) -> str:
@@ -109,25 +107,29 @@ def read(root: str, tiering: str = "default") -> Facts:
         raise ConfigError(f"{root!r} is no directory of a run: it has no config.json.")
     if tiering != "default" and not (can_name_folder(tiering) and storage.exists(layout.spec(tiering))):
         raise ConfigError(f"tiering: there is no {tiering!r} in {root!r}; form it with pipelines/retier.py.")
-    found = Facts(
+    return Facts(
         layout,
         tiering,
-        _read(layout.report("report.json")),
-        _read(layout.description(tiering)),
+        _read_format_1(layout.report("report.json")),
+        _read_format_1(layout.description(tiering)),
         _read(layout.config_json),
         _read(layout.spec(tiering)),
-        _read(layout.thresholds(tiering)),
     )
-    for url, document in ((layout.report("report.json"), found.ended), (layout.description(tiering), found.described)):
-        if document.get("format", _FORMAT) != _FORMAT:
-            raise ConfigError(f"{url}: has format {document['format']!r}; a newer version of this package wrote it.")
-    return found
 
 
 def _read(url: str) -> dict[str, Any]:
+    """A file of JSON, empty where there is none."""
     if not storage.exists(url):
         return {}
     try:
         return dict(json.loads(storage.read_bytes(url)))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ConfigError(f"{url}: is damaged: {error}. Remove it and run the same command again.") from None
+
+
+def _read_format_1(url: str) -> dict[str, Any]:
+    """The same of a file that says its format; one that does not is of a version that told too little."""
+    document = _read(url)
+    if document.get("format", _FORMAT) != _FORMAT:
+        raise ConfigError(f"{url}: has format {document['format']!r}; a newer version of this package wrote it.")
+    return document if "format" in document else {}

@@ -59,9 +59,9 @@ def _verdict(facts: Facts) -> str:
         return _judged("bad", "The run broke off", f"{text(ended['why'], 600)} {progress}")
     causes = [
         f"{counted(len(ended['failed']), 'shard')} failed" if ended["failed"] else "",
-        f"{counted(len(ended['problems']), 'row count')} that do not add up" if ended["problems"] else "",
+        "something does not add up" if ended["problems"] else "",
     ]
-    why = " and ".join(filter(None, causes)) or "shards wait"
+    why = ", and ".join(filter(None, causes)) or "shards wait"
     tiered = "" if facts.described and not facts.is_former else " The tiers wait for the rest."
     return _judged("bad", f"Not complete: {why}", f"{progress}{tiered} The same command tries them again.")
 
@@ -141,7 +141,7 @@ def _accounting(facts: Facts) -> Iterator[str]:
     if ended["outcome"] == INCOMPLETE and ended["shards"]["waiting"]:
         yield f"Complete scores are missing of <b>{counted(ended['shards']['waiting'], 'shard')}</b>."
     if ended["problems"]:
-        yield "<b>Rows do not add up.</b> <a href='#rows'>Where</a>"
+        yield f"<b>What does not add up:</b> {text(ended['problems'][0], 300)} <a href='#rows'>All of it</a>"
     read = totals.get("read", 0)
     if aside := totals.get("quarantined", 0):
         yield f"{counted(aside, 'row')} could not be read, {percent(aside / read, 2)}. <a href='#rows'>Why</a>"
