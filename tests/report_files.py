@@ -28,8 +28,8 @@ def hostile(folder, **settings):
         row["id"] = f"<u>{number}</u>" + "i" * (300 if number % 7 == 0 else 0)
         row["url"] = f"https://{HOSTS[number % 5]}/{number}?q=<i>"
         row["topic"] = VALUES[number % 5]
-        if number % 3 == 0:
-            row["text"] = HOSTILE[number // 3 % len(HOSTILE)]
+        if number % 5:
+            row["text"] = f"{HOSTILE[number % len(HOSTILE)]} {row['text']}"
     lines = [json.dumps(row) for row in rows] + [
         '{"text": ["</table><script>1</script>"]}',
         "<script>",

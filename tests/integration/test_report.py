@@ -80,6 +80,18 @@ def test_its_size_is_bounded_whatever_documents_and_names_are(html):
     assert "V" * 100 not in html
 
 
+def test_most_of_what_is_hostile_is_quoted_so_that_it_could_do_harm(html):
+    quoted = (
+        "&lt;/script&gt;&lt;script&gt;",
+        "&lt;img src",
+        "WWWW",
+        "&lt;/bdi&gt;&lt;/p&gt;",
+        "&lt;style&gt;",
+        "&lt;iframe",
+    )
+    assert sum(words in html for words in quoted) >= 4
+
+
 def test_it_says_what_became_of_every_row_and_why(page):
     assert "153 rows read = 150 scored + 1 blank + 0 not selected + 2 in quarantine" in page.sections[
         "summary"
