@@ -152,9 +152,10 @@ def carried_columns(layout: Layout, shards: Sequence[Shard]) -> tuple[tuple[str,
 
 
 def stored_scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
-    """What lies under scores/, said by the file of one shard in each folder.
+    """What lies under scores/, said by the first file in each folder that can be read.
 
-    Of two models under one name, only the one that has scored more shards; where both have, that is a mistake.
+    Of two models under one name, only the one that has scored more shards; where both have, that is a mistake. Raises
+    ConfigError for it, and where no file of a folder can be read.
     """
     names = {f"{shard.name}.parquet" for shard in shards}
     num_files: dict[str, list[str]] = {}
@@ -173,12 +174,21 @@ def stored_scores(layout: Layout, shards: Sequence[Shard]) -> Iterator[Scores]:
             raise ConfigError(
                 f"run: {name!r} has scored as {', '.join(sorted(best))}; remove the folders that are not wanted."
             )
-        url = layout.scores(best[0], num_files[best[0]][0].removesuffix(".parquet"))
-        record = read_record(url)
+        yield _first_readable(layout, name, best[0], num_files[best[0]])
+
+
+def _first_readable(layout: Layout, name: str, folder: str, files: Sequence[str]) -> Scores:
+    for file in files:
+        url = layout.scores(folder, file.removesuffix(".parquet"))
+        if (record := read_record(url)) is None:
+            continue
         schema = read_schema(url)
-        column = next((field.name for field in schema if field.type == pa.float32()), "")
-        if record is not None and column:
-            yield Scores(name, best[0], column, record["classifier"], schema_of_columns(schema))
+        if column := next((field.name for field in schema if field.type == pa.float32()), ""):
+            return Scores(name, folder, column, record["classifier"], schema_of_columns(schema))
+    raise ConfigError(
+        f"run: no file of scores/{folder} can be read; remove that folder, and score again with run_ensemble.py or do "
+        f"without {name!r}."
+    )
 
 
 def _other_tiering(tiering: Tiering) -> list[str]:

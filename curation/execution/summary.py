@@ -23,7 +23,7 @@ from curation.execution.doctor.facts import versions
 from curation.execution.plan import Plan, listed
 from curation.execution.tiering import Totals
 from curation.execution.times import Times
-from curation.stages.tier import UNSCORED
+from curation.stages.tier import REJECTED, UNSCORED
 from curation.stages.tiering import TieringSpec
 
 _WORTH_SAYING = {
@@ -194,7 +194,8 @@ def tier_table(spec: TieringSpec, tiers: Totals) -> Table:
     for heading in ("quality", "documents", "bytes", "tokens", f"share of {spec.weights}"):
         table.add_column(heading, justify="right")
     ranges = [(name, f"{low} to {high}" if low < high else f"{low}") for name, (low, high) in spec.tiers]
-    for name, buckets in [*ranges, (UNSCORED, "-1")]:
+    rejected = [(REJECTED, "")] if spec.keep else []
+    for name, buckets in [*ranges, *rejected, (UNSCORED, "-1")]:
         total = tiers.get(name, Counter())
         share = total[spec.weights] / all_weight if all_weight else 0.0
         counts = (f"{total[key]:,}" for key in ("documents", "bytes", "tokens"))

@@ -257,8 +257,10 @@ def test_thresholds_by_group_serve_another_tiering_and_only_for_the_values_that_
 
 def test_a_rule_rejects_documents_whatever_their_quality(run):
     form(run, "free", classifiers=("keep",))
-    assert form(run, "ruled", classifiers=("keep",), keep="rest < 0.5 and lang == 'en' and n_bytes > 80").code == 0
+    said = form(run, "ruled", classifiers=("keep",), keep="rest < 0.5 and lang == 'en' and n_bytes > 80")
+    assert said.code == 0
     free, ruled = frame(run, "free"), frame(run, "ruled")
+    assert "rejected" in said.text
     kept = (ruled["rest"] < 0.5) & (ruled["lang"] == "en") & (ruled["n_bytes"] > 80)
     assert kept.any()
     assert ruled["tier"].tolist() == free["tier"].where(kept, "rejected").tolist()
@@ -346,6 +348,16 @@ def test_two_models_of_one_name_are_told_apart_by_what_they_have_scored(run):
         form(run, "mine")
     (run / "scores" / "keep-00000000" / "0.jsonl.parquet").unlink()
     assert form(run, "mine").code == 0
+
+
+def test_a_damaged_file_of_scores_hides_no_classifier(run):
+    (first, second) = sorted((run / "scores").glob("keep-*/*.parquet"))
+    first.write_bytes(b"no Parquet")
+    planned = plan(RetierSpec(str(run), "mine"))
+    assert [each.name for each in planned.tiering.scores] == ["keep", "rest"]
+    second.write_bytes(b"no Parquet")
+    with pytest.raises(ConfigError, match="no file of scores/keep-"):
+        plan(RetierSpec(str(run), "mine"))
 
 
 def test_the_script_forms_what_its_config_says(run):
