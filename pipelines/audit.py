@@ -21,14 +21,15 @@ def main() -> int:
     what.add_argument("--plan", action="store_true", help="say what would be drawn, and write nothing")
     what.add_argument("--agreement", action="store_true", help="read the filled sheets back")
     arguments = options.parse_intermixed_args()
-    planned = plan(config.parse(AuditSpec, config.load(arguments.config), arguments.overrides))
+    spec = config.parse(AuditSpec, config.load(arguments.config), arguments.overrides)
     if arguments.agreement:
-        found = agreement.agreement(planned)
-        url = planned.url(agreement.AGREEMENT)
+        found = agreement.agreement(spec)
+        url = spec.url(agreement.AGREEMENT)
         storage.write_bytes(url, (json.dumps(found, indent=1, ensure_ascii=False) + "\n").encode())
         agreement.say(found, OUT)
         OUT.print(f"Written: {url}")
         return 0
+    planned = plan(spec)
     for line in planned.lines():
         OUT.print(line)
     if not arguments.plan and not planned.is_there:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from run_files import REPOSITORY, execute, write_jsonl
@@ -18,10 +19,11 @@ from run_files import REPOSITORY, execute, write_jsonl
 from curation.analysis.audit.agreement import agreement
 from curation.analysis.audit.sheet import AuditSpec, draw, plan
 from curation.core.errors import ConfigError, ShardError
+from curation.data.lots import lots
 from curation.data.shards import read_shards, write_shards
 from curation.execution.cluster.spec import ClusterSpec
 
-HOSTILE = '=HYPERLINK("http://example.invalid","x"), "quoted"\r\nand a second line\x85third'
+HOSTILE = '=HYPERLINK("http://example.invalid","x"), "quoted"\r\nand a second line\x85third\u2028fourth'
 NUM_DOCUMENTS = 240
 TIERS = ("high", "medium", "low")
 
@@ -65,18 +67,18 @@ def shards_url(folder):
 
 def read_csv(path):
     """The rows of a CSV file as dictionaries of strings."""
-    return list(csv.DictReader(io.StringIO(Path(path).read_bytes().decode(), newline="")))
+    return list(csv.DictReader(io.StringIO(Path(path).read_bytes().decode("utf-8-sig"), newline="")))
 
 
 def test_every_stratum_has_equally_many_or_all_it_has(spec):
     planned = plan(spec)
     assert draw(planned) == 60
     key = read_csv(Path(spec.output) / "key.csv")
-    assert Counter((row["tier"], row["decided_by"]) for row in key) == planned.num_drawn
-    least = min(planned.num_drawn.values())
-    assert all(number == planned.num_there[each] or number >= least for each, number in planned.num_drawn.items())
-    assert sum(planned.num_there.values()) == NUM_DOCUMENTS
-    assert sum(float(row["weight"]) for row in key) == pytest.approx(NUM_DOCUMENTS)
+    drawn = Counter((row["tier"], row["decided_by"]) for row in key)
+    assert drawn == {part.stratum: part.drawn for part in planned.parts}
+    least = min(part.drawn for part in planned.parts)
+    assert all(part.drawn in {part.there, least} or part.drawn > least for part in planned.parts)
+    assert sum(part.there for part in planned.parts) == NUM_DOCUMENTS
 
 
 def test_the_key_says_what_the_tiering_says(spec, scored):
@@ -163,7 +165,7 @@ def fill(spec, label, name="sheet.csv", *, delimiter=","):
 def test_labels_that_are_the_tiers_agree_wholly(spec):
     draw(plan(spec))
     fill(spec, lambda row: row["tier"].upper() + " ", delimiter=";")
-    (person,) = agreement(plan(spec))["people"]
+    (person,) = agreement(spec)["people"]
     assert person["num_labelled"] == 60
     assert person["kappa"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert [(each["of"], each["same_share"], each["shift"], each["kappa"]) for each in person["by_tier"]] == [
@@ -175,8 +177,8 @@ def test_agreement_weighs_each_stratum_as_the_run_has_it(spec):
     draw(plan(spec))
     fill(spec, lambda row: "medium" if row["tier"] == "high" else row["tier"])
     planned = plan(spec)
-    (person,) = agreement(planned)["people"]
-    num_high = sum(number for (tier, _), number in planned.num_there.items() if tier == "high")
+    (person,) = agreement(spec)["people"]
+    num_high = sum(part.there for part in planned.parts if part.tier == "high")
     assert person["same_share"] == pytest.approx(1 - num_high / NUM_DOCUMENTS)
     assert person["by_tier"][0]["shift"] == -1.0
     assert person["by_tier"][0]["kappa"] == 0.0
@@ -188,28 +190,87 @@ def test_chance_has_a_kappa_of_about_zero(spec):
     draw(plan(spec))
     at_random = np.random.default_rng(0)
     fill(spec, lambda _: at_random.choice(TIERS))
-    (person,) = agreement(plan(spec))["people"]
+    (person,) = agreement(spec)["people"]
     assert person["kappa"]["low"] < 0 < person["kappa"]["high"]
+
+
+def test_who_stops_half_way_is_counted_for_what_each_stratum_has(spec):
+    draw(plan(spec))
+    there = Counter()
+    for part in plan(spec).parts:
+        there[part.tier] += part.there
+    seen = set()
+
+    def label(row):
+        """Nothing on low documents, but for the first of each stratum, which is said to be high."""
+        is_first = (stratum := (row["tier"], row["decided_by"])) not in seen
+        seen.add(stratum)
+        return row["tier"] if row["tier"] != "low" else "high" if is_first else ""
+
+    fill(spec, label)
+    (person,) = agreement(spec)["people"]
+    assert person["covered_share"] == pytest.approx(1)
+    assert person["same_share"] == pytest.approx(1 - there["low"] / NUM_DOCUMENTS)
+    fill(spec, lambda row: row["tier"] if row["tier"] != "low" else "")
+    (person,) = agreement(spec)["people"]
+    assert person["covered_share"] == pytest.approx(1 - there["low"] / NUM_DOCUMENTS)
+    assert person["same_share"] == 1
+
+
+def test_labels_outlive_the_tiering_that_they_judge(spec, scored, tmp_path):
+    run = shutil.copytree(scored / "run", tmp_path / "run")
+    spec = replace(spec, run=str(run))
+    draw(plan(spec))
+    fill(spec, lambda row: row["tier"])
+    shutil.rmtree(run)
+    assert agreement(spec)["people"][0]["kappa"]["value"] == 1
+
+
+def test_a_sheet_that_nothing_tells_of_is_not_overwritten(spec):
+    draw(plan(spec))
+    fill(spec, lambda row: row["tier"])
+    (Path(spec.output) / "audit.json").unlink()
+    with pytest.raises(ConfigError, match=r"sheet\.csv is there, and no audit\.json says of what"):
+        draw(plan(spec))
+
+
+def test_the_directory_of_a_run_is_no_place_for_a_sheet(spec):
+    with pytest.raises(ConfigError, match="is the directory of a run; choose a folder of its own"):
+        plan(replace(spec, output=spec.run))
+
+
+def test_strata_that_nothing_is_drawn_of_are_said(spec):
+    lines = list(plan(replace(spec, num_documents=2)).lines())
+    assert any("num_documents is too small for" in line for line in lines)
+
+
+def test_the_order_of_a_sheet_does_not_tell_how_rare_a_stratum_is():
+    """Lots of small strata go up to the last one, those of large strata do not."""
+    frame = pd.DataFrame({"lot": lots(0, "a", np.arange(100_000)), "order": lots(0, "a\0order", np.arange(100_000))})
+    rare, common = frame[:100], frame[100:].nsmallest(100, "lot")
+    assert rare["lot"].median() > common["lot"].max()
+    assert 0.6 < rare["order"].astype(float).median() / common["order"].astype(float).median() < 1.7
 
 
 def test_two_people_are_compared_with_each_other_in_every_tier(spec):
     draw(plan(spec))
     first = fill(spec, lambda row: "" if int(row["number"]) % 10 == 0 else TIERS[int(row["number"]) % 3], "first.csv")
     second = fill(spec, lambda row: TIERS[int(row["number"]) % 3], "second.csv")
-    found = agreement(plan(replace(spec, labels=(first, second))))
+    found = agreement(replace(spec, labels=(first, second)))
     (pair,) = found["between"]
     assert (pair["num_documents"], pair["kappa"]) == (54, 1.0)
     assert [(each["of"], each["kappa"]) for each in pair["by_tier"]] == [(tier, 1.0) for tier in TIERS]
     assert [person["num_labelled"] for person in found["people"]] == [54, 60]
 
 
-def test_a_filled_sheet_of_json_lines_is_read_too(spec):
+def test_a_filled_sheet_of_json_lines_is_read_too_with_any_text(spec):
+    spec = replace(spec, num_documents=NUM_DOCUMENTS)
     draw(plan(spec))
     tiers = {row["number"]: row["tier"] for row in read_csv(Path(spec.output) / "key.csv")}
     path = Path(spec.output) / "sheet.jsonl"
     rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     write_jsonl(path, [row | {"label": tiers[str(row["number"])]} for row in rows])
-    (person,) = agreement(plan(replace(spec, labels=(str(path),))))["people"]
+    (person,) = agreement(replace(spec, labels=(str(path),)))["people"]
     assert person["kappa"]["value"] == 1.0
 
 
@@ -221,7 +282,7 @@ def test_labels_that_mean_nothing_are_refused(spec, label, said):
     draw(plan(spec))
     fill(spec, lambda _: label)
     with pytest.raises(ConfigError, match=said):
-        agreement(plan(spec))
+        agreement(spec)
 
 
 def test_the_script_draws_and_reads_back(spec, scored, tmp_path):

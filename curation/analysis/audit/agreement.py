@@ -16,46 +16,65 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from curation.analysis.audit.sheet import ABOUT, KEY, SHEET_CSV, AuditPlan
+from curation.analysis.audit.sheet import ABOUT, KEY, SHEET_CSV, AuditSpec
 from curation.core.errors import ConfigError
 from curation.data import storage
 from curation.statistics import bootstrap_intervals, weighted_kappa
 
 AGREEMENT = "agreement.json"
 _FEWEST = 2
-_KEY_TYPES: Mapping[Hashable, Any] = {"id": str, "decided_by": str}
+_KEY_TYPES: Mapping[Hashable, Any] = {"id": str, "tier": str, "decided_by": str}
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Documents with the place of their tier and of each person's label, -1 where there is none, from the best."""
+    """Documents with the place of their tier and of each person's label, -1 where there is none, from the best.
+
+    `strata` number the strata of the documents, of which `there` says how many documents each has.
+    """
 
     tiers: Sequence[str]
-    key: pd.DataFrame
     tier: NDArray[np.intp]
+    decided_by: NDArray[Any]
+    strata: NDArray[np.intp]
+    there: NDArray[np.int64]
     labels: Mapping[str, NDArray[np.intp]]
 
+    def weights(self, here: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """How many documents of the run each of these stands for: those of its stratum, shared by all of it here."""
+        counts = np.bincount(self.strata[here], minlength=len(self.there))
+        return np.asarray((self.there / np.maximum(counts, 1))[self.strata[here]])
 
-def agreement(planned: AuditPlan) -> dict[str, Any]:
-    """What the filled sheets say. Raises ConfigError when they cannot be read, or nobody has written a label.
+
+def agreement(spec: AuditSpec) -> dict[str, Any]:
+    """What the filled sheets say, from the folder of the sheet alone.
 
     For every person: kappa with squared distances between tiers, with a 95 % bootstrap interval, and the share of
-    documents in the tier that the person gives; both for the run, where a document of the sheet stands for as many as
-    its stratum has. By tier: how many of its documents the person leaves there, how many tiers higher (+) or lower (-)
-    the person puts them on average, and the kappa of that tier against all others. Between two people: kappa on
-    the sheet, over all documents and over those of each tier.
+    documents in the tier that the person gives; both for the run, where a labelled document stands for its part of the
+    documents of its stratum. `covered_share` of the run's documents are in a stratum with a label. By tier: how many of
+    its documents the person leaves there, how many tiers higher (+) or lower (-) the person puts them on average, and
+    the kappa of that tier against all others. Between two people: kappa on the sheet, over all documents and over those
+    of each tier. Raises ConfigError when something cannot be read, or nobody has written a label.
     """
-    spec = planned.spec
-    tiers = list(dict.fromkeys(tier for tier, _ in planned.num_there))
-    if not planned.is_there:
+    if not storage.exists(spec.url(ABOUT)):
         raise ConfigError(f"output: there is no {ABOUT} in {spec.output}, so there is no sheet; draw one first.")
-    key = pd.read_csv(io.BytesIO(storage.read_bytes(planned.url(KEY))), dtype=_KEY_TYPES, keep_default_na=False)
-    urls = spec.labels or (planned.url(SHEET_CSV),)
+    about = json.loads(storage.read_bytes(spec.url(ABOUT)))
+    tiers = about["tiers"]
+    key = pd.read_csv(io.BytesIO(storage.read_bytes(spec.url(KEY))), dtype=_KEY_TYPES, keep_default_na=False)
+    urls = spec.labels or (spec.url(SHEET_CSV),)
     found = {url: _labels(url, key, tiers) for url in urls}
-    judged = _Judged(tiers, key, np.asarray([tiers.index(tier) for tier in key["tier"]], np.intp), found)
     if not any((each >= 0).any() for each in found.values()):
         raise ConfigError(f"labels: nobody has written a label on {', '.join(urls)}; there may be {', '.join(tiers)}.")
+    places = {(each["tier"], each["by"]): place for place, each in enumerate(about["strata"])}
+    judged = _Judged(
+        tiers,
+        np.asarray([tiers.index(tier) for tier in key["tier"]], np.intp),
+        key["decided_by"].to_numpy(object),
+        np.asarray([places[each] for each in zip(key["tier"], key["decided_by"], strict=True)], np.intp),
+        np.asarray([each["there"] for each in about["strata"]], np.int64),
+        found,
+    )
     return {
         "tiers": tiers,
         "people": [_person(judged, url) for url in urls if (found[url] >= 0).any()],
@@ -72,6 +91,10 @@ def say(found: Mapping[str, Any], console: Console) -> None:
             f"{_told(kappa['value'])} [{_told(kappa['low'])}, {_told(kappa['high'])}], "
             f"{person['same_share']:.1%} in the same tier"
         )
+        if person["covered_share"] < 1:
+            console.print(
+                f"  on strata of {person['covered_share']:.1%} of all documents; of the others nothing is labelled"
+            )
         for of, rows in (("tier", person["by_tier"]), ("decided by", person["by_decider"])):
             table = Table()
             table.add_column(of)
@@ -89,9 +112,9 @@ def say(found: Mapping[str, Any], console: Console) -> None:
 
 
 def _person(judged: _Judged, url: str) -> dict[str, Any]:
-    labels, weights = judged.labels[url], judged.key["weight"].to_numpy(float)
+    labels = judged.labels[url]
     here = labels >= 0
-    tier, label, weight = judged.tier[here], labels[here], weights[here]
+    tier, label, weight = judged.tier[here], labels[here], judged.weights(here)
     num_tiers = len(judged.tiers)
     confusion = _confusion(tier, label, weight, num_tiers)
 
@@ -100,11 +123,12 @@ def _person(judged: _Judged, url: str) -> dict[str, Any]:
 
     low, high = bootstrap_intervals(kappa, [tier, label, weight], 0)[0]
     counts = _confusion(tier, label, np.ones_like(weight), num_tiers).astype(int)
-    deciders = judged.key["decided_by"].to_numpy(object)[here]
+    deciders = judged.decided_by[here]
     return {
         "labels": url,
         "num_documents": len(labels),
         "num_labelled": int(here.sum()),
+        "covered_share": float(weight.sum() / judged.there.sum()),
         "kappa": {"value": _defined(weighted_kappa(confusion)), "low": _defined(low), "high": _defined(high)},
         "same_share": float(np.trace(confusion) / confusion.sum()),
         "confusion": counts.tolist(),
@@ -214,12 +238,12 @@ def _csv_rows(text: str, url: str) -> list[dict[str, Any]]:
     rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
     if not rows or not {"number", "label"} <= rows[0].keys():
         raise ConfigError(f"labels: {url} has no columns number and label in its first line.")
-    return rows
+    return [row for row in rows if any(cell for cell in row.values() if cell)]
 
 
 def _json_lines(text: str, url: str) -> list[dict[str, Any]]:
     try:
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         return [{"number": each["number"], "label": each["label"]} for each in rows]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"labels: {url}: a line is no JSON object with number and label: {error!r}.") from None
