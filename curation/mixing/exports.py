@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from curation.mixing.plan import MixPlan
 
@@ -22,20 +23,17 @@ class Part(NamedTuple):
     epochs: float
 
 
-def parts(plan: MixPlan, phase: int) -> list[Part]:
-    """Every source that a phase draws from.
+def parts(plan: MixPlan, phase: int, among: NDArray[np.bool_] | None = None) -> list[Part]:
+    """Every source that a phase draws from, or those of them that are `among` these.
 
     The path is that of a counted source, and otherwise its name: where its tokens lie is for the trainer to say, which
     reads them after its own tokenizer.
     """
+    weights, epochs = plan.weights[:, phase].tolist(), plan.epochs[:, phase].tolist()
+    is_drawn = plan.tokens[:, phase] > 0
     return [
-        Part(
-            plan.sources[row].name,
-            plan.sources[row].path or plan.sources[row].name,
-            float(plan.weights[row, phase]),
-            float(plan.epochs[row, phase]),
-        )
-        for row in np.flatnonzero(plan.tokens[:, phase]).tolist()
+        Part(plan.sources[row].name, plan.sources[row].path or plan.sources[row].name, weights[row], epochs[row])
+        for row in np.flatnonzero(is_drawn if among is None else is_drawn & among).tolist()
     ]
 
 

@@ -9,7 +9,7 @@ from curation import config
 from curation.core.errors import ConfigError
 from curation.data import storage
 from curation.mixing import exports
-from curation.mixing.plan import MixPlan
+from curation.mixing.plan import FILE, MixPlan, taken
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MixFolder:
     @property
     def plan_json(self) -> str:
         """What is drawn of every source."""
-        return storage.join(self.root, "plan.json")
+        return storage.join(self.root, FILE)
 
     @property
     def draw_json(self) -> str:
@@ -54,9 +54,11 @@ class MixFolder:
 def keep(plan: MixPlan) -> str:
     """Write a plan, its settings, and its exports; gives the folder.
 
-    Raises ConfigError when documents of another plan lie there.
+    Raises ConfigError when documents of another plan lie there, or a run, or anything else with settings.
     """
     folder = MixFolder(plan.spec.output)
+    if mistakes := taken(folder.root):
+        raise ConfigError(*mistakes)
     data = plan.to_json()
     if storage.exists(folder.draw_json) and storage.read_bytes(folder.plan_json) != data:
         raise ConfigError(
@@ -64,8 +66,8 @@ def keep(plan: MixPlan) -> str:
         )
     for at, phase in enumerate(plan.spec.phase):
         export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
+    storage.write_bytes(folder.plan_json, data)  # first: a config without a plan is that of something else
     storage.write_bytes(folder.config_json, as_json(config.dump(plan.spec)))
-    storage.write_bytes(folder.plan_json, data)
     return folder.root
 
 

@@ -1,6 +1,7 @@
 """A mix, planned: tokens of every source in every phase, and what the limits cost."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.extras import missing
+from curation.data import storage
+from curation.data.layout import Layout
 from curation.mixing.solving import Source, limits, most_tokens, solve
 from curation.mixing.spec import MixSpec
 from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
 
 FORMAT = 1
+FILE = "plan.json"
 _ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
 
 
@@ -72,7 +76,7 @@ class MixPlan:
     def to_json(self) -> bytes:
         """The whole plan; `from_json` reads it."""
         phases = [each.name for each in self.spec.phase]
-        most = limits(self.spec, self.sources)
+        most, weights, epochs = limits(self.spec, self.sources), self.weights, self.epochs
         found = {
             "format": FORMAT,
             "config": config.dump(self.spec),
@@ -87,8 +91,8 @@ class MixPlan:
                     "draws": {
                         phase: {
                             "tokens": int(self.tokens[row, at]),
-                            "epochs": round(float(self.epochs[row, at]), 6),
-                            "weight": round(float(self.weights[row, at]), 9),
+                            "epochs": round(float(epochs[row, at]), 6),
+                            "weight": float(weights[row, at]),
                         }
                         for at, phase in enumerate(phases)
                     },
@@ -125,13 +129,14 @@ class MixPlan:
         """The plan for people."""
         for run in self.runs:
             yield f"run {run.name}: tiering {run.tiering} of {run.path}; tokens are {run.tokens}"
+        weights, epochs = self.weights, self.epochs
         width = max(len(each.name) for each in self.sources)
         for at, phase in enumerate(self.spec.phase):
             yield f"phase {phase.name}: {int(self.tokens[:, at].sum()):,} tokens"
             for row, source in enumerate(self.sources):
                 if self.tokens[row, at]:
-                    drawn = f"{int(self.tokens[row, at]):>22,}  {self.weights[row, at]:7.2%}"
-                    yield f"  {source.name:<{width}}  {drawn}  {self.epochs[row, at]:6.2f} of {source.num_tokens:,}"
+                    drawn = f"{int(self.tokens[row, at]):>22,}  {weights[row, at]:7.2%}"
+                    yield f"  {source.name:<{width}}  {drawn}  {epochs[row, at]:6.2f} of {source.num_tokens:,}"
         yield f"{self.unique_tokens:,} tokens are unique; a drawn token is drawn {self.repetition:.2f} times on average"
         for each in self.gains:
             gain = (
@@ -146,14 +151,20 @@ class MixPlan:
 
 def plan(spec: MixSpec) -> MixPlan:
     """Count the supply and solve. Raises ConfigError with every mistake, or with the bounds that are in the way."""
-    if mistakes := [*spec.mistakes(), *missing("mix", "clarabel", "yaml")]:
+    if mistakes := [*spec.mistakes(), *missing("mix", "clarabel", "yaml"), *taken(spec.output)]:
         raise ConfigError(*mistakes)
     runs = look(spec)
     found = (
         *(source for each in runs for source in sources_of(each)),
         *(counted_source(each) for each in spec.source),
     )
-    if mistakes := list(spec.idle([each.labels for each in found])):
+    names = Counter(each.name for each in found)
+    mistakes += [
+        f"source.{each.name}: a source of a run has this name; give it another."
+        for each in spec.source
+        if names[each.name] > 1
+    ]
+    if mistakes := [*mistakes, *spec.idle([each.labels for each in found])]:
         raise ConfigError(*mistakes)
     tokens = _whole(spec, found, solve(spec, found))
     drawn = tuple(
@@ -161,6 +172,17 @@ def plan(spec: MixSpec) -> MixPlan:
         for each in runs
     )
     return MixPlan(spec, drawn, found, tokens, tuple(one_more_epoch(spec, found)))
+
+
+def taken(output: str) -> list[str]:
+    """That a folder belongs to a run or to something else with settings of its own, which a mix would overwrite."""
+    if not output:
+        return []
+    layout = Layout(output)
+    is_other = storage.exists(layout.config_json) and not storage.exists(storage.join(output, FILE))
+    if not is_other and not storage.exists(layout.shards):
+        return []
+    return [f"output: {output} is the directory of a run or of something else; choose a folder of its own."]
 
 
 def look(spec: MixSpec) -> tuple[Tiered, ...]:

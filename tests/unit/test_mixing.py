@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from curation.core.errors import ConfigError
 from curation.mixing import exports
 from curation.mixing.folder import keep
 from curation.mixing.plan import MixPlan, plan
+from curation.mixing.solving import Source
 from curation.mixing.spec import CountedSupply, Limit, MixSpec, Phase, RunSupply, Share, Upsampling
+from curation.mixing.write import WritePlan, _parts
 
 WEB = (("kind", ("web",)),)
 
@@ -186,6 +189,19 @@ def test_every_trainer_gets_the_weights_of_a_phase():
     }
 
 
+def test_what_is_written_of_runs_and_what_is_only_counted_weigh_one_together():
+    sources = (
+        Source("web/high", 100, {}, run="web", key=("high",)),
+        Source("web/high", 100, {}),
+        Source("code", 100, {}),
+    )
+    planned = MixPlan(mix(tokens=150), (), sources, np.asarray([[50], [70], [30]]))
+    written = WritePlan(planned.spec, planned, (), {}, "")
+    found = _parts(written, 0)
+    assert [each.name for each in found] == ["1", "web/high", "code"]
+    assert sum(each.weight for each in found) == pytest.approx(1.0)
+
+
 def test_a_source_that_is_not_drawn_is_in_no_export():
     found = plan(mix(source("a", 100, kind="web"), source("b", 100), share=(Share(WEB, 0.0, 0.0),)))
     assert [each.name for each in exports.parts(found, 0)] == ["b"]
@@ -239,3 +255,22 @@ def test_a_plan_that_is_kept_is_read_again(tmp_path):
 def test_a_file_that_is_no_plan_is_refused(data, words):
     with pytest.raises(ConfigError, match=words):
         MixPlan.from_json(data, "plan.json")
+
+
+@pytest.mark.parametrize("name", ["config.json", "shards.parquet"])
+def test_the_directory_of_a_run_is_no_output_and_stays_as_it_is(tmp_path, name):
+    spec = replace(mix(source("a", 100)), output=str(tmp_path))
+    found = plan(spec)
+    (tmp_path / name).write_text("of a run")
+    words = r"output: .* is the directory of a run or of something else; choose a folder of its own"
+    with pytest.raises(ConfigError, match=words):
+        plan(spec)
+    with pytest.raises(ConfigError, match=words):
+        keep(found)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "of a run"}
+
+
+def test_a_mix_is_planned_again_where_it_was_planned(tmp_path):
+    spec = replace(mix(source("a", 100)), output=str(tmp_path))
+    keep(plan(spec))
+    assert keep(plan(replace(spec, seed=1))) == str(tmp_path)
