@@ -64,17 +64,22 @@ def keep(plan: MixPlan) -> str:
         raise ConfigError(
             f"output: {folder.root} holds documents of another plan. Choose another output, or remove that folder."
         )
+    former = set(storage.list_files(folder.export("planned", "")))
     for at, phase in enumerate(plan.spec.phase):
-        export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
+        former -= export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
+    for name in former:  # of phases that are no more
+        storage.remove(folder.export("planned", name))
     storage.write_bytes(folder.plan_json, data)  # first: a config without a plan is that of something else
     storage.write_bytes(folder.config_json, as_json(config.dump(plan.spec)))
     return folder.root
 
 
-def export(folder: MixFolder, of: str, phase: str, num_tokens: int, parts: Sequence[exports.Part]) -> None:
-    """Write a phase in the words of every trainer."""
-    for name, text in exports.files(phase, num_tokens, parts):
+def export(folder: MixFolder, of: str, phase: str, num_tokens: int, parts: Sequence[exports.Part]) -> set[str]:
+    """Write a phase in the words of every trainer; gives the names of the files."""
+    texts = dict(exports.files(phase, num_tokens, parts))
+    for name, text in texts.items():
         storage.write_bytes(folder.export(of, name), text.encode())
+    return set(texts)
 
 
 def as_json(value: Any) -> bytes:

@@ -172,7 +172,7 @@ def test_repetition_is_that_of_a_drawn_token():
 def test_every_trainer_gets_the_weights_of_a_phase():
     found = plan(mix(CountedSupply("books", 100, path="data/books"), source("my code", 300), tokens=800))
     texts = dict(exports.files("1", 800, exports.parts(found, 0)))
-    assert texts["megatron-1.txt"].split() == ["0.250000000", "data/books", "0.750000000", "my_code"]
+    assert texts["megatron-1.txt"].split() == ["0.25", "data/books", "0.75", "my_code"]
     assert yaml.safe_load(texts["nanotron-1.yaml"]) == {
         "dataset_folder": ["data/books", "my_code"],
         "dataset_weights": [0.25, 0.75],
@@ -185,6 +185,7 @@ def test_every_trainer_gets_the_weights_of_a_phase():
     }
     assert json.loads(texts["interleave-datasets-1.json"]) == {
         "paths": ["data/books", "my_code"],
+        "stop_at_tokens": 800,
         "arguments": {"probabilities": [0.25, 0.75], "stopping_strategy": "all_exhausted"},
     }
 
@@ -200,6 +201,21 @@ def test_what_is_written_of_runs_and_what_is_only_counted_weigh_one_together():
     found = _parts(written, 0)
     assert [each.name for each in found] == ["1", "web/high", "code"]
     assert sum(each.weight for each in found) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("num_sources", [3, 7, 60, 777])
+def test_weights_add_up_to_one_as_those_who_draw_by_them_ask(num_sources):
+    found = plan(mix(*(source(str(number), 1_000) for number in range(num_sources)), tokens=num_sources * 1_000))
+    texts = dict(exports.files("1", num_sources * 1_000, exports.parts(found, 0)))
+    weights = json.loads(texts["interleave-datasets-1.json"])["arguments"]["probabilities"]
+    assert len(np.random.default_rng(0).choice(num_sources, p=weights, size=2)) == 2
+    assert yaml.safe_load(texts["nanotron-1.yaml"])["dataset_weights"] == weights
+
+
+def test_a_phase_that_is_no_more_has_no_export(tmp_path):
+    for phase in ("old", "new"):
+        keep(plan(MixSpec(str(tmp_path), (Phase(phase, 10),), source=(source("a", 100),))))
+    assert {path.stem.rsplit("-")[-1] for path in (tmp_path / "exports" / "planned").iterdir()} == {"new"}
 
 
 def test_a_source_that_is_not_drawn_is_in_no_export():
