@@ -14,7 +14,7 @@ from curation.core.errors import ConfigError
 from curation.core.extras import missing
 from curation.data import storage
 from curation.data.layout import Layout
-from curation.mixing.solving import Source, limits, most_tokens, solve
+from curation.mixing.solving import TOLERANCE, Source, limits, most_tokens, solve
 from curation.mixing.spec import MixSpec
 from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
 
@@ -143,6 +143,9 @@ class MixPlan:
                 f"{each.more_tokens:,.0f} more tokens" if np.isfinite(each.more_tokens) else "nothing, for none binds"
             )
             yield f"one more epoch of {each.of} ({each.supply:,} tokens) would let be had: {gain}"
+        for phase, had in zip(self.spec.phase, self.tokens.sum(axis=0).tolist(), strict=True):
+            if left := round(phase.tokens) - had:
+                yield f"note: phase {phase.name} lacks {left:,} of its tokens, within what the solver can tell"
         if len({run.tokens for run in self.runs}) > 1:
             yield "note: the runs count tokens in several ways, so their tokens are not the same unit"
         if self.runs and any(not each.run for each in self.sources):
@@ -216,11 +219,13 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
     """Epochs as whole tokens, those of a phase together as wanted, and never above a source's limit.
 
     What rounding down leaves over goes to the largest remainders; what the solver leaves over, to the largest draws.
+    Raises ConfigError when more than the solver may lack is then still left, and within limits no whole token is.
     """
     supply = np.asarray([each.num_tokens for each in found], np.float64)
     exact = supply[:, None] * epochs
     tokens = np.floor(exact + _ROUNDING).astype(np.int64)
     most = np.floor(limits(spec, found) * supply + _ROUNDING)
+    may_lack, mistakes = TOLERANCE * sum(each.tokens for each in spec.phase), []
     for at, phase in enumerate(spec.phase):
         over = np.maximum(tokens.sum(axis=1) - most, 0)
         tokens[:, at] -= np.minimum(over, tokens[:, at]).astype(np.int64)
@@ -231,6 +236,13 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
             left -= _change(tokens, row, at, most[row], 1)
         for row in drawn[np.argsort(-exact[drawn, at], kind="stable")] if left else ():
             left -= _change(tokens, row, at, most[row], left)
+        if abs(left) > may_lack:
+            mistakes.append(
+                f"phase.{phase.name}: {tokens[:, at].sum():,} of {phase.tokens:,.0f} tokens can be had in whole ones: "
+                "the sources are so small that their limits end between two. Ask for less, or for fewer, larger sources."
+            )
+    if mistakes:
+        raise ConfigError(*mistakes)
     return tokens
 
 

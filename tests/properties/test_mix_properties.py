@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from curation.core.errors import ConfigError
 from curation.mixing.plan import plan
-from curation.mixing.solving import limits, most_tokens
+from curation.mixing.solving import TOLERANCE, limits, most_tokens
 from curation.mixing.spec import CountedSupply, Limit, MixSpec, Phase, Share, Upsampling, matches
 from curation.mixing.supply import counted_source
 
@@ -16,7 +16,7 @@ NEARLY = 1e-6  # of the tokens: what the solver leaves open
 
 
 @st.composite
-def mixes(draw):
+def mixes(draw, least=1):
     """A mix of a few sources with labels, of any sizes, in one to three phases within limits and shares."""
     sources = tuple(
         CountedSupply(
@@ -24,7 +24,7 @@ def mixes(draw):
             tokens,
             (("tier", draw(st.sampled_from(TIERS))), ("topic", draw(st.sampled_from(TOPICS))), ("quality", str(place))),
         )
-        for place, tokens in enumerate(draw(st.lists(st.integers(1, 10**13), min_size=1, max_size=9)))
+        for place, tokens in enumerate(draw(st.lists(st.integers(least, 10**13), min_size=1, max_size=9)))
     )
     known = [dict(each.labels) for each in sources]
     wheres = st.sampled_from(
@@ -61,8 +61,8 @@ def test_a_plan_never_draws_more_than_supply_times_limit_and_keeps_shares_and_ph
     assert (found.tokens >= 0).all()
     assert (found.tokens.sum(axis=1) <= supply * limits(spec, found.sources) + 1e-6).all()
     wanted = np.asarray([each.tokens for each in spec.phase])
+    assert found.tokens.sum(axis=0) == pytest.approx(wanted, abs=0.5 + TOLERANCE * wanted.sum())
     slack = len(supply) + NEARLY * wanted.sum()
-    assert found.tokens.sum(axis=0) == pytest.approx(wanted, abs=slack)
     for share in spec.share:
         inside = [matches(each.labels, share.where) for each in found.sources]
         drawn = found.tokens[inside].sum(axis=0)
@@ -71,7 +71,7 @@ def test_a_plan_never_draws_more_than_supply_times_limit_and_keeps_shares_and_ph
 
 
 @settings(max_examples=60, deadline=None)
-@given(mixes())
+@given(mixes(least=10_000))  # so that whole tokens are no bound
 def test_what_a_refused_plan_says_could_be_had_can_be_had(spec):
     found, said = of(spec)
     total = sum(each.tokens for each in spec.phase)

@@ -122,6 +122,13 @@ def test_shares_that_contradict_each_other_are_named_and_nothing_can_be_had():
     )
 
 
+def test_tokens_that_limits_let_be_drawn_only_in_parts_are_not_planned_for():
+    sources = [source(str(number), 3) for number in range(1_000)]
+    assert plan(mix(*sources, tokens=1_000, limit=(Limit(0.5),))).tokens.sum() == 1_000
+    (said,) = refused(mix(*sources, tokens=1_500, limit=(Limit(0.5),)))
+    assert said.startswith("phase.1: 1,000 of 1,500 tokens can be had in whole ones: the sources are so small")
+
+
 def by_quality(**more):
     """A mix of a source of 1,000 tokens for every bucket."""
     return mix(*(source(f"q{bucket}", 1_000, quality=str(bucket)) for bucket in range(20)), **more)
@@ -235,12 +242,22 @@ def test_a_source_that_is_not_drawn_is_in_no_export():
         (mix(run=(RunSupply("runs/x", "a"),)), "run.a.path: 'runs/x' is no directory of a run"),
         (mix(source("a", 0)), "source.a: tokens is 0"),
         (mix(CountedSupply("a", 1, path="my data")), "has a blank, which Megatron's blends cannot hold"),
+        (
+            mix(run=(RunSupply("x", "a", labels=(("quality", "best"),)),)),
+            "run.a.labels: quality is 'best'; it is a buck",
+        ),
+        (mix(run=(RunSupply("x", "a", labels=(("tier", "gold"),)),)), "run.a.labels: tier is what its documents say"),
+        (mix(run=(RunSupply("x", "a", by=("b",), labels=(("b", "c"),)),)), "run.a.labels: b is what its documents say"),
         (mix(source("a", 1, quality="20")), "source.a.labels: quality is '20'; it is a bucket"),
         (mix(source("a", 1), source("a", 1)), "a: two supplies have this name"),
         (mix(source("a", 1), share=(Share(WEB, 0.6, 0.5),)), "0.6 to 0.5 is no range"),
         (mix(source("a", 1), share=(Share(WEB, phase="9"),)), "there is no phase '9'"),
         (mix(source("a", 1), limit=(Limit(-1.0),)), "max_epochs is -1"),
         (mix(source("a", 1), upsampling=Upsampling(a=1.0)), "upsampling: a is 1"),
+        (mix(source("a", 1), upsampling=Upsampling(a=math.nan)), "upsampling: a is nan"),
+        (mix(source("a", 1), upsampling=Upsampling(p=math.inf)), "and p inf; .* p from 0 to 100"),
+        (mix(source("a", 1), upsampling=Upsampling(lambda_=2_000.0)), "lambda_ is 2000; it is from -100 to 100"),
+        (mix(source("a", 1), upsampling=Upsampling(lambda_=math.nan)), "lambda_ is nan"),
         (mix(source("a", 1), upsampling=Upsampling()), "upsampling: no source has the label 'quality'"),
         (
             mix(source("a", 1, kind="www"), share=(Share(WEB),)),
