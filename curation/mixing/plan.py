@@ -239,7 +239,7 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
         if abs(left) > may_lack:
             mistakes.append(
                 f"phase.{phase.name}: {tokens[:, at].sum():,} of {phase.tokens:,.0f} tokens can be had in whole ones: "
-                "the sources are so small that their limits end between two. Ask for less, or for fewer, larger sources."
+                "the sources are so small that their limits end between two. Ask for less, or for larger sources."
             )
     if mistakes:
         raise ConfigError(*mistakes)

@@ -129,6 +129,37 @@ def test_tokens_that_limits_let_be_drawn_only_in_parts_are_not_planned_for():
     assert said.startswith("phase.1: 1,000 of 1,500 tokens can be had in whole ones: the sources are so small")
 
 
+def test_a_small_source_is_drawn_as_often_as_its_share_wants_where_nothing_limits_it():
+    share = (Share((("kind", ("code",)),), 0.01, 0.01),)
+    sources = source("a", 1e13, kind="web"), source("b", 1_000, kind="code")
+    assert plan(mix(*sources, tokens=1e13, limit=(), share=share)).tokens.ravel() == pytest.approx([9.9e12, 1e11])
+
+
+HIGH, LOW = (("tier", ("high",)),), (("tier", ("low",)),)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "named"),
+    [
+        ({"limit": (Limit(0.0, LOW), Limit(4.0))}, "at most 0 epochs of tier low"),
+        ({"limit": (Limit(4.0, HIGH), Limit(0.0, LOW))}, "at most 0 epochs of tier low"),
+        ({"share": (Share(LOW, 0.0, 0.0),)}, "a share of 0 to 0 from tier low in phase '1'"),
+        ({"upsampling": Upsampling(a=0.5)}, "the curve, which draws nothing of some buckets"),
+    ],
+)
+def test_what_lets_nothing_be_drawn_of_some_sources_is_named_where_it_is_in_the_way(bounds, named):
+    sources = source("a", 100, tier="high", quality="19"), source("b", 10_000, tier="low", quality="3")
+    said = refused(mix(*sources, tokens=1_000, **bounds))
+    assert f"In the way of 1,000 tokens: {named}." in said
+    assert said[-1] == "With these bounds 400 tokens can be had, 40.0% of what is wanted."
+
+
+def test_where_all_is_limited_to_nothing_that_is_in_the_way():
+    assert refused(mix(source("a", 100), limit=(Limit(0.0),)))[0] == (
+        "In the way of 100 tokens: at most 0 epochs of everything."
+    )
+
+
 def by_quality(**more):
     """A mix of a source of 1,000 tokens for every bucket."""
     return mix(*(source(f"q{bucket}", 1_000, quality=str(bucket)) for bucket in range(20)), **more)
@@ -154,6 +185,33 @@ def test_the_curve_is_cut_at_the_limit_and_what_that_leaves_is_drawn_below_it():
     found = plan(by_quality(tokens=52_000, upsampling=Upsampling(a=0.4, p=1.0, lambda_=0.0), limit=(Limit(7.0),)))
     below = [31 / 2.025 * (0.025 + 0.05 * place) for place in range(9)]
     assert found.epochs.ravel() == pytest.approx([0.0] * 8 + below + [7.0] * 3, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("a", "p", "lambda_"), [(0.0, 1.0, 100.0), (0.4, 20.0, 1.0), (0.4, 100.0, 0.0), (0.0, 0.0, -100.0)]
+)
+@pytest.mark.parametrize("share", [(), (Share((("quality", ("19", "0")),), 0.0, 0.5),)])
+def test_a_steep_curve_draws_to_the_limit_one_bucket_after_the_other(a, p, lambda_, share):
+    curve = Upsampling(a, p, lambda_)
+    found = plan(by_quality(tokens=20_000, upsampling=curve, limit=(Limit(4.0),), share=share))
+    order = np.argsort([-curve(bucket) for bucket in range(20)])
+    assert found.tokens.sum() == 20_000
+    assert found.epochs.ravel()[order[:3]] == pytest.approx([4.0] * 3, abs=2e-2)
+    assert (np.diff(found.tokens.ravel()[order]) <= 1).all()
+
+
+def test_a_plan_that_is_short_of_next_to_nothing_is_planned_and_says_so():
+    found = plan(
+        mix(
+            source("a", 10**9),
+            source("b", 1, kind="web"),
+            tokens=10**9 + 1,
+            limit=(Limit(1.0),),
+            share=(Share(WEB, 0.0, 0.0),),
+        )
+    )
+    assert found.tokens.ravel().tolist() == [10**9, 0]
+    assert "note: phase 1 lacks 1 of its tokens, within what the solver can tell" in list(found.lines())
 
 
 def test_one_more_epoch_of_a_tier_is_worth_what_it_lets_be_had():
