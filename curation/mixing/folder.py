@@ -9,7 +9,7 @@ from curation import config
 from curation.core.errors import ConfigError
 from curation.data import storage
 from curation.mixing import exports
-from curation.mixing.plan import FILE, MixPlan, taken
+from curation.mixing.plan import FILE, MixPlan, same_documents, taken
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ def keep(plan: MixPlan) -> str:
     folder = MixFolder(plan.spec.output)
     if mistakes := taken(folder.root):
         raise ConfigError(*mistakes)
-    data = plan.to_json()
-    if storage.exists(folder.draw_json) and storage.read_bytes(folder.plan_json) != data:
-        raise ConfigError(
-            f"output: {folder.root} holds documents of another plan. Choose another output, or remove that folder."
-        )
+    if storage.exists(folder.draw_json):
+        if not same_documents(MixPlan.from_json(storage.read_bytes(folder.plan_json), folder.plan_json), plan):
+            raise ConfigError(
+                f"output: {folder.root} holds documents of another plan. Choose another output, or remove that folder."
+            )
     former = set(storage.list_files(folder.export("planned", "")))
     for at, phase in enumerate(plan.spec.phase):
         former -= export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
     for name in former:  # of phases that are no more
         storage.remove(folder.export("planned", name))
-    storage.write_bytes(folder.plan_json, data)  # first: a config without a plan is that of something else
+    storage.write_bytes(folder.plan_json, plan.to_json())  # first: a config without a plan is that of something else
     storage.write_bytes(folder.config_json, as_json(config.dump(plan.spec)))
     return folder.root
 

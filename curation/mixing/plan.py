@@ -262,5 +262,16 @@ def same_mix(one: MixSpec, other: MixSpec) -> bool:
     return _asked(one) == _asked(other)
 
 
+def same_documents(one: MixPlan, other: MixPlan) -> bool:
+    """Whether the same documents follow from two plans, on whatever cluster they are written."""
+    return (
+        same_mix(one.spec, other.spec)
+        and one.spec.seed == other.spec.seed
+        and [each.identity for each in one.runs] == [each.identity for each in other.runs]
+        and [each.name for each in one.sources] == [each.name for each in other.sources]
+        and np.array_equal(one.tokens, other.tokens)
+    )
+
+
 def _asked(spec: MixSpec) -> Mapping[str, Any]:
     return {key: value for key, value in config.dump(spec).items() if key not in {"output", "seed", "cluster"}}

@@ -365,3 +365,14 @@ def test_a_mix_is_planned_again_where_it_was_planned(tmp_path):
     spec = replace(mix(source("a", 100)), output=str(tmp_path))
     keep(plan(spec))
     assert keep(plan(replace(spec, seed=1))) == str(tmp_path)
+
+
+def test_where_documents_lie_the_same_plan_is_kept_again_for_another_cluster_and_no_other(tmp_path):
+    spec = replace(mix(source("a", 100)), output=str(tmp_path))
+    keep(plan(spec))
+    (tmp_path / "draw.json").write_text("{}")
+    keep(plan(replace(spec, cluster=replace(spec.cluster, workers=2))))
+    assert config.parse(MixSpec, config.load(tmp_path / "config.json")).cluster.workers == 2
+    for other in (replace(spec, seed=1), replace(spec, phase=(Phase("1", 99),))):
+        with pytest.raises(ConfigError, match="holds documents of another plan"):
+            keep(plan(other))
