@@ -59,11 +59,10 @@ def keep(plan: MixPlan) -> str:
     folder = MixFolder(plan.spec.output)
     if mistakes := taken(folder.root):
         raise ConfigError(*mistakes)
-    if storage.exists(folder.draw_json):
-        if not same_documents(MixPlan.from_json(storage.read_bytes(folder.plan_json), folder.plan_json), plan):
-            raise ConfigError(
-                f"output: {folder.root} holds documents of another plan. Choose another output, or remove that folder."
-            )
+    if storage.exists(folder.draw_json) and not same_documents(_kept(folder), plan):
+        raise ConfigError(
+            f"output: {folder.root} holds documents of another plan. Choose another output, or remove that folder."
+        )
     former = set(storage.list_files(folder.export("planned", "")))
     for at, phase in enumerate(plan.spec.phase):
         former -= export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
@@ -72,6 +71,10 @@ def keep(plan: MixPlan) -> str:
     storage.write_bytes(folder.plan_json, plan.to_json())  # first: a config without a plan is that of something else
     storage.write_bytes(folder.config_json, as_json(config.dump(plan.spec)))
     return folder.root
+
+
+def _kept(folder: MixFolder) -> MixPlan:
+    return MixPlan.from_json(storage.read_bytes(folder.plan_json), folder.plan_json)
 
 
 def export(folder: MixFolder, of: str, phase: str, num_tokens: int, parts: Sequence[exports.Part]) -> set[str]:
