@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from curation.mixing.plan import MixPlan
 
-_DIGITS = 9
+_DIGITS = 12  # of a weight in a blend; Megatron makes their sum 1 itself
 
 
 class Part(NamedTuple):
@@ -22,20 +23,17 @@ class Part(NamedTuple):
     epochs: float
 
 
-def parts(plan: MixPlan, phase: int) -> list[Part]:
-    """Every source that a phase draws from.
+def parts(plan: MixPlan, phase: int, among: NDArray[np.bool_] | None = None) -> list[Part]:
+    """Every source that a phase draws from, or those of them that are `among` these.
 
     The path is that of a counted source, and otherwise its name: where its tokens lie is for the trainer to say, which
     reads them after its own tokenizer.
     """
+    weights, epochs = plan.weights[:, phase].tolist(), plan.epochs[:, phase].tolist()
+    is_drawn = plan.tokens[:, phase] > 0
     return [
-        Part(
-            plan.sources[row].name,
-            plan.sources[row].path or plan.sources[row].name,
-            float(plan.weights[row, phase]),
-            float(plan.epochs[row, phase]),
-        )
-        for row in np.flatnonzero(plan.tokens[:, phase]).tolist()
+        Part(plan.sources[row].name, plan.sources[row].path or plan.sources[row].name, weights[row], epochs[row])
+        for row in np.flatnonzero(is_drawn if among is None else is_drawn & among).tolist()
     ]
 
 
@@ -44,11 +42,13 @@ def files(phase: str, num_tokens: int, drawn: Sequence[Part]) -> Iterator[tuple[
 
     `megatron`: what Megatron-LM's --data-path is given, or a file for --data-args-path. `olmo-core`: a
     SourceMixtureList. `nanotron`: NanosetDatasetsArgs, under data_stages.data.dataset. `interleave-datasets`: paths,
-    and arguments of datasets.interleave_datasets, which draws rows: of equal length, such as packed sequences.
+    and arguments of datasets.interleave_datasets, which draws rows: of equal length, such as packed sequences. It does
+    not know where to stop: at `stop_at_tokens`.
     """
-    weights = [round(each.weight, _DIGITS) for each in drawn]
+    total = math.fsum(each.weight for each in drawn)
+    weights = [each.weight / total for each in drawn]
     paths = ["_".join(each.path.split()) for each in drawn]  # Megatron splits a blend at blanks
-    blend = " ".join(f"{weight:.{_DIGITS}f} {path}" for weight, path in zip(weights, paths, strict=True))
+    blend = " ".join(f"{weight:.{_DIGITS}g} {path}" for weight, path in zip(weights, paths, strict=True))
     yield f"megatron-{phase}.txt", blend + "\n"
     listed = [
         {
@@ -64,7 +64,10 @@ def files(phase: str, num_tokens: int, drawn: Sequence[Part]) -> Iterator[tuple[
     interleave = {"probabilities": weights, "stopping_strategy": "all_exhausted"}
     yield (
         f"interleave-datasets-{phase}.json",
-        json.dumps({"paths": paths, "arguments": interleave}, indent=1, ensure_ascii=False) + "\n",
+        json.dumps(
+            {"paths": paths, "stop_at_tokens": num_tokens, "arguments": interleave}, indent=1, ensure_ascii=False
+        )
+        + "\n",
     )
 
 

@@ -9,7 +9,7 @@ from curation import config
 from curation.core.errors import ConfigError
 from curation.data import storage
 from curation.mixing import exports
-from curation.mixing.plan import MixPlan
+from curation.mixing.plan import FILE, MixPlan, same_documents, taken
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MixFolder:
     @property
     def plan_json(self) -> str:
         """What is drawn of every source."""
-        return storage.join(self.root, "plan.json")
+        return storage.join(self.root, FILE)
 
     @property
     def draw_json(self) -> str:
@@ -54,25 +54,35 @@ class MixFolder:
 def keep(plan: MixPlan) -> str:
     """Write a plan, its settings, and its exports; gives the folder.
 
-    Raises ConfigError when documents of another plan lie there.
+    Raises ConfigError when documents of another plan lie there, or a run, or anything else with settings.
     """
     folder = MixFolder(plan.spec.output)
-    data = plan.to_json()
-    if storage.exists(folder.draw_json) and storage.read_bytes(folder.plan_json) != data:
+    if mistakes := taken(folder.root):
+        raise ConfigError(*mistakes)
+    if storage.exists(folder.draw_json) and not same_documents(_kept(folder), plan):
         raise ConfigError(
             f"output: {folder.root} holds documents of another plan. Choose another output, or remove that folder."
         )
+    former = set(storage.list_files(folder.export("planned", "")))
     for at, phase in enumerate(plan.spec.phase):
-        export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
+        former -= export(folder, "planned", phase.name, int(plan.tokens[:, at].sum()), exports.parts(plan, at))
+    for name in former:  # of phases that are no more
+        storage.remove(folder.export("planned", name))
+    storage.write_bytes(folder.plan_json, plan.to_json())  # first: a config without a plan is that of something else
     storage.write_bytes(folder.config_json, as_json(config.dump(plan.spec)))
-    storage.write_bytes(folder.plan_json, data)
     return folder.root
 
 
-def export(folder: MixFolder, of: str, phase: str, num_tokens: int, parts: Sequence[exports.Part]) -> None:
-    """Write a phase in the words of every trainer."""
-    for name, text in exports.files(phase, num_tokens, parts):
+def _kept(folder: MixFolder) -> MixPlan:
+    return MixPlan.from_json(storage.read_bytes(folder.plan_json), folder.plan_json)
+
+
+def export(folder: MixFolder, of: str, phase: str, num_tokens: int, parts: Sequence[exports.Part]) -> set[str]:
+    """Write a phase in the words of every trainer; gives the names of the files."""
+    texts = dict(exports.files(phase, num_tokens, parts))
+    for name, text in texts.items():
         storage.write_bytes(folder.export(of, name), text.encode())
+    return set(texts)
 
 
 def as_json(value: Any) -> bytes:

@@ -1,6 +1,7 @@
 """A mix, planned: tokens of every source in every phase, and what the limits cost."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.extras import missing
-from curation.mixing.solving import Source, limits, most_tokens, solve
+from curation.data import storage
+from curation.data.layout import Layout
+from curation.mixing.solving import TOLERANCE, Source, limits, most_tokens, solve
 from curation.mixing.spec import MixSpec
 from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
 
 FORMAT = 1
+FILE = "plan.json"
 _ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
 
 
@@ -72,7 +76,7 @@ class MixPlan:
     def to_json(self) -> bytes:
         """The whole plan; `from_json` reads it."""
         phases = [each.name for each in self.spec.phase]
-        most = limits(self.spec, self.sources)
+        most, weights, epochs = limits(self.spec, self.sources), self.weights, self.epochs
         found = {
             "format": FORMAT,
             "config": config.dump(self.spec),
@@ -87,8 +91,8 @@ class MixPlan:
                     "draws": {
                         phase: {
                             "tokens": int(self.tokens[row, at]),
-                            "epochs": round(float(self.epochs[row, at]), 6),
-                            "weight": round(float(self.weights[row, at]), 9),
+                            "epochs": round(float(epochs[row, at]), 6),
+                            "weight": float(weights[row, at]),
                         }
                         for at, phase in enumerate(phases)
                     },
@@ -125,19 +129,23 @@ class MixPlan:
         """The plan for people."""
         for run in self.runs:
             yield f"run {run.name}: tiering {run.tiering} of {run.path}; tokens are {run.tokens}"
+        weights, epochs = self.weights, self.epochs
         width = max(len(each.name) for each in self.sources)
         for at, phase in enumerate(self.spec.phase):
             yield f"phase {phase.name}: {int(self.tokens[:, at].sum()):,} tokens"
             for row, source in enumerate(self.sources):
                 if self.tokens[row, at]:
-                    drawn = f"{int(self.tokens[row, at]):>22,}  {self.weights[row, at]:7.2%}"
-                    yield f"  {source.name:<{width}}  {drawn}  {self.epochs[row, at]:6.2f} of {source.num_tokens:,}"
+                    drawn = f"{int(self.tokens[row, at]):>22,}  {weights[row, at]:7.2%}"
+                    yield f"  {source.name:<{width}}  {drawn}  {epochs[row, at]:6.2f} of {source.num_tokens:,}"
         yield f"{self.unique_tokens:,} tokens are unique; a drawn token is drawn {self.repetition:.2f} times on average"
         for each in self.gains:
             gain = (
                 f"{each.more_tokens:,.0f} more tokens" if np.isfinite(each.more_tokens) else "nothing, for none binds"
             )
             yield f"one more epoch of {each.of} ({each.supply:,} tokens) would let be had: {gain}"
+        for phase, had in zip(self.spec.phase, self.tokens.sum(axis=0).tolist(), strict=True):
+            if left := round(phase.tokens) - had:
+                yield f"note: phase {phase.name} lacks {left:,} of its tokens, within what the solver can tell"
         if len({run.tokens for run in self.runs}) > 1:
             yield "note: the runs count tokens in several ways, so their tokens are not the same unit"
         if self.runs and any(not each.run for each in self.sources):
@@ -146,14 +154,20 @@ class MixPlan:
 
 def plan(spec: MixSpec) -> MixPlan:
     """Count the supply and solve. Raises ConfigError with every mistake, or with the bounds that are in the way."""
-    if mistakes := [*spec.mistakes(), *missing("mix", "clarabel", "yaml")]:
+    if mistakes := [*spec.mistakes(), *missing("mix", "clarabel", "yaml"), *taken(spec.output)]:
         raise ConfigError(*mistakes)
     runs = look(spec)
     found = (
         *(source for each in runs for source in sources_of(each)),
         *(counted_source(each) for each in spec.source),
     )
-    if mistakes := list(spec.idle([each.labels for each in found])):
+    names = Counter(each.name for each in found)
+    mistakes += [
+        f"source.{each.name}: a source of a run has this name; give it another."
+        for each in spec.source
+        if names[each.name] > 1
+    ]
+    if mistakes := [*mistakes, *spec.idle([each.labels for each in found])]:
         raise ConfigError(*mistakes)
     tokens = _whole(spec, found, solve(spec, found))
     drawn = tuple(
@@ -161,6 +175,17 @@ def plan(spec: MixSpec) -> MixPlan:
         for each in runs
     )
     return MixPlan(spec, drawn, found, tokens, tuple(one_more_epoch(spec, found)))
+
+
+def taken(output: str) -> list[str]:
+    """That a folder belongs to a run or to something else with settings of its own, which a mix would overwrite."""
+    if not output:
+        return []
+    layout = Layout(output)
+    is_other = storage.exists(layout.config_json) and not storage.exists(storage.join(output, FILE))
+    if not is_other and not storage.exists(layout.shards):
+        return []
+    return [f"output: {output} is the directory of a run or of something else; choose a folder of its own."]
 
 
 def look(spec: MixSpec) -> tuple[Tiered, ...]:
@@ -194,11 +219,13 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
     """Epochs as whole tokens, those of a phase together as wanted, and never above a source's limit.
 
     What rounding down leaves over goes to the largest remainders; what the solver leaves over, to the largest draws.
+    Raises ConfigError when more than the solver may lack is then still left, and within limits no whole token is.
     """
     supply = np.asarray([each.num_tokens for each in found], np.float64)
     exact = supply[:, None] * epochs
     tokens = np.floor(exact + _ROUNDING).astype(np.int64)
     most = np.floor(limits(spec, found) * supply + _ROUNDING)
+    may_lack, mistakes = TOLERANCE * sum(each.tokens for each in spec.phase), []
     for at, phase in enumerate(spec.phase):
         over = np.maximum(tokens.sum(axis=1) - most, 0)
         tokens[:, at] -= np.minimum(over, tokens[:, at]).astype(np.int64)
@@ -209,6 +236,13 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
             left -= _change(tokens, row, at, most[row], 1)
         for row in drawn[np.argsort(-exact[drawn, at], kind="stable")] if left else ():
             left -= _change(tokens, row, at, most[row], left)
+        if abs(left) > may_lack:
+            mistakes.append(
+                f"phase.{phase.name}: {tokens[:, at].sum():,} of {phase.tokens:,.0f} tokens can be had in whole ones: "
+                "the sources are so small that their limits end between two. Ask for less, or for larger sources."
+            )
+    if mistakes:
+        raise ConfigError(*mistakes)
     return tokens
 
 
@@ -226,6 +260,17 @@ def _finite(value: float) -> float | None:
 def same_mix(one: MixSpec, other: MixSpec) -> bool:
     """Whether two specs ask for the same plan, wherever it goes, and whatever their seeds and clusters."""
     return _asked(one) == _asked(other)
+
+
+def same_documents(one: MixPlan, other: MixPlan) -> bool:
+    """Whether the same documents follow from two plans, on whatever cluster they are written."""
+    return (
+        same_mix(one.spec, other.spec)
+        and one.spec.seed == other.spec.seed
+        and [each.identity for each in one.runs] == [each.identity for each in other.runs]
+        and [each.name for each in one.sources] == [each.name for each in other.sources]
+        and np.array_equal(one.tokens, other.tokens)
+    )
 
 
 def _asked(spec: MixSpec) -> Mapping[str, Any]:

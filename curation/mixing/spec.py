@@ -10,6 +10,8 @@ from curation.core.words import can_name_folder
 from curation.execution.cluster.spec import ClusterSpec
 
 NUM_BUCKETS = 20
+STEEPEST = 100.0
+"""Of a curve: its p, and its λ either way; above it e^λ leaves next to nothing to all buckets but one."""
 QUALITY = "quality"
 """The label that holds a quality bucket; sources of a run have it where `by` names it."""
 
@@ -86,7 +88,9 @@ class Upsampling:
     def __call__(self, bucket: int) -> float:
         """The mean of the curve, without its factor, over a bucket: from bucket / 20 to (bucket + 1) / 20."""
         low, high = (max(0.0, place / NUM_BUCKETS - self.a) for place in (bucket, bucket + 1))
-        area, _ = quad(lambda y: y**self.p * math.exp(self.lambda_ * y), low, high) if high > low else (0.0, 0.0)
+        area, _ = (
+            quad(lambda y: y**self.p * math.exp(self.lambda_ * y), low, high, epsabs=0.0) if high > low else (0.0, 0.0)
+        )
         return float(area) * NUM_BUCKETS
 
 
@@ -138,14 +142,15 @@ class MixSpec:
                 yield _no_folder(f"run.{each.name}", each.name)
             if len({"tier", *each.by}) < 1 + len(each.by):
                 yield f"run.{each.name}.by: {list(each.by)} names a column twice, or the tier, by which is told anyway."
+            if told := sorted({"tier", *each.by} & {*dict(each.labels)}):
+                yield f"run.{each.name}.labels: {' and '.join(told)} is what its documents say; leave it out."
+            yield from _bucket_mistakes(f"run.{each.name}", each.labels)
         for source in self.source:
             if not 1 <= source.tokens < math.inf:
                 yield f"source.{source.name}: tokens is {source.tokens:g}; write a number from 1 on."
             if len(source.path.split()) > 1:
                 yield f"source.{source.name}.path: {source.path!r} has a blank, which Megatron's blends cannot hold."
-            quality = dict(source.labels).get(QUALITY, "0")
-            if not (quality.isdecimal() and int(quality) < NUM_BUCKETS):
-                yield f"source.{source.name}.labels: {QUALITY} is {quality!r}; it is a bucket, from 0 to 19."
+            yield from _bucket_mistakes(f"source.{source.name}", source.labels)
 
     def _phase_mistakes(self) -> Iterator[str]:
         if not self.phase:
@@ -168,9 +173,12 @@ class MixSpec:
         for limit in self.limit:
             if not 0 <= limit.max_epochs < math.inf:
                 yield f"limit of {words(limit.where)}: max_epochs is {limit.max_epochs:g}; write a number from 0 on."
-        if self.upsampling and not (0 <= self.upsampling.a < 1 and 0 <= self.upsampling.p < math.inf):
-            a, p = self.upsampling.a, self.upsampling.p
-            yield f"upsampling: a is {a:g} and p {p:g}; a is from 0 to below 1, p from 0 on."
+        if curve := self.upsampling:
+            if not (0 <= curve.a < 1 and 0 <= curve.p <= STEEPEST):
+                said = f"a is {curve.a:g} and p {curve.p:g}"
+                yield f"upsampling: {said}; a is from 0 to below 1, p from 0 to {STEEPEST:g}."
+            if not abs(curve.lambda_) <= STEEPEST:
+                yield f"upsampling: lambda_ is {curve.lambda_:g}; it is from -{STEEPEST:g} to {STEEPEST:g}."
 
 
 def matches(labels: Mapping[str, str], where: Where) -> bool:
@@ -181,6 +189,12 @@ def matches(labels: Mapping[str, str], where: Where) -> bool:
 def words(where: Where) -> str:
     """A condition, in words."""
     return " and ".join(f"{key} {' or '.join(values)}" for key, values in where) or "everything"
+
+
+def _bucket_mistakes(what: str, labels: Labels) -> Iterator[str]:
+    quality = dict(labels).get(QUALITY, "0")
+    if not (quality.isdecimal() and int(quality) < NUM_BUCKETS):
+        yield f"{what}.labels: {QUALITY} is {quality!r}; it is a bucket, from 0 to {NUM_BUCKETS - 1}."
 
 
 def _no_folder(what: str, name: str) -> str:

@@ -29,6 +29,7 @@ MOST_SOURCES = 10_000
 
 _READ_THREADS = 16
 _COUNT_THREADS = 4
+_MISSING = "none"
 NO_SUPPLY = (UNSCORED, REJECTED)
 """The tiers that are no supply unless they are named."""
 
@@ -154,8 +155,13 @@ def sources_of(run: Tiered) -> Iterator[Source]:
         raise ConfigError(f"run.{supply.name}: no document of {run.sidecars.layout.root} is of a tier that is supply.")
     for key, (num_documents, num_tokens, num_bytes) in sorted(totals.by_key.items()):
         labels = {**dict(supply.labels), **dict(zip(("tier", *supply.by), key, strict=True))}
-        name = "/".join((supply.name, *(value or "none" for value in key)))
+        name = "/".join((supply.name, *map(_named, key)))
         yield Source(name, num_tokens, labels, "", supply.name, key, num_documents, num_bytes)
+
+
+def _named(value: str) -> str:
+    """A value in the name of a source: the parts of names lie between slashes, and "none" is the missing value."""
+    return "%6Eone" if value == _MISSING else value.replace("%", "%25").replace("/", "%2F") or _MISSING
 
 
 def source_rows(run: Sidecars, shard: str) -> SourceRows:

@@ -301,5 +301,4 @@ def _parts(planned: WritePlan, phase: int) -> list[Part]:
     plan, name = planned.plan, planned.spec.phase[phase].name
     weight = float(plan.weights[planned.is_written, phase].sum())
     written = [Part(name, planned.folder.phase(name), weight, 1.0)] if weight else []
-    counted_only = {each.name for each in plan.sources if not each.run}
-    return [*written, *(each for each in exports.parts(plan, phase) if each.name in counted_only)]
+    return [*written, *exports.parts(plan, phase, ~planned.is_written)]

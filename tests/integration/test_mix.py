@@ -114,6 +114,30 @@ def test_the_supply_of_a_run_is_told_by_tier_carried_column_label_and_quality(sc
     assert counts(supplies(RunSupply(str(run), "first", by=by))) == expected(frame(run), by)
 
 
+def test_sources_have_names_of_their_own_whatever_their_values(client, tmp_path):
+    values = ["a/b", "a", "none", None, "50%", "%2F"]
+    rows = [row | {"topic": values[place % 6]} for place, row in enumerate(documents(60))]
+    write_jsonl(tmp_path / "documents" / "0.jsonl", rows)
+    keep_model = str(REPOSITORY / "curation" / "embedded" / "models" / "worth-keeping")
+    done = execute(
+        {
+            "output": str(tmp_path / "run"),
+            "input": {"path": str(tmp_path / "documents"), "carry": ["topic"]},
+            "classifier": [{"kind": "fasttext", "name": "keep", "model": keep_model, "label": "__label__keep"}],
+            "tiering": {"classifiers": ["keep"]},
+            "cluster": {"kind": "existing", "address": client.scheduler.address},
+        }
+    )
+    assert done.code in (0, 1), done.text
+    spec = supplies(RunSupply(str(tmp_path / "run"), "web", by=("topic",)))
+    found = [each.name for each in plan(spec).sources]
+    assert len(set(found)) == len(found)
+    assert {name.split("/", 2)[2] for name in found} == {"a%2Fb", "a", "none", "%6Eone", "50%25", "%252F"}
+    twice = replace(spec, source=(CountedSupply(found[0], 500),))
+    with pytest.raises(ConfigError, match=f"source.{found[0]}: a source of a run has this name; give it another"):
+        plan(twice)
+
+
 def test_many_runs_are_one_supply(scored):
     runs = [RunSupply(str(scored / name / "run"), name, labels=(("snapshot", name),)) for name in ("first", "second")]
     found = plan(supplies(*runs, source=(CountedSupply("code", 500),)))

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from curation.core.errors import ConfigError
 from curation.mixing.plan import plan
-from curation.mixing.solving import limits, most_tokens
+from curation.mixing.solving import TOLERANCE, limits, most_tokens
 from curation.mixing.spec import CountedSupply, Limit, MixSpec, Phase, Share, Upsampling, matches
 from curation.mixing.supply import counted_source
 
 TIERS, TOPICS = ("high", "medium", "low"), ("law", "sport")
+WHOLE = "can be had in whole ones"  # which are a bound of their own, where sources are small
 NEARLY = 1e-6  # of the tokens: what the solver leaves open
 
 
@@ -61,8 +62,8 @@ def test_a_plan_never_draws_more_than_supply_times_limit_and_keeps_shares_and_ph
     assert (found.tokens >= 0).all()
     assert (found.tokens.sum(axis=1) <= supply * limits(spec, found.sources) + 1e-6).all()
     wanted = np.asarray([each.tokens for each in spec.phase])
+    assert found.tokens.sum(axis=0) == pytest.approx(wanted, abs=0.5 + TOLERANCE * wanted.sum())
     slack = len(supply) + NEARLY * wanted.sum()
-    assert found.tokens.sum(axis=0) == pytest.approx(wanted, abs=slack)
     for share in spec.share:
         inside = [matches(each.labels, share.where) for each in found.sources]
         drawn = found.tokens[inside].sum(axis=0)
@@ -75,11 +76,12 @@ def test_a_plan_never_draws_more_than_supply_times_limit_and_keeps_shares_and_ph
 def test_what_a_refused_plan_says_could_be_had_can_be_had(spec):
     found, said = of(spec)
     total = sum(each.tokens for each in spec.phase)
-    if found is not None:
+    if found is not None or WHOLE in said:
         return
     assert said.endswith("of what is wanted.")
     most = most_tokens(spec, [counted_source(each) for each in spec.source])
     assert most < total
     smaller = tuple(Phase(each.name, each.tokens * most / total * 0.99) for each in spec.phase)
-    if min(each.tokens for each in smaller) >= 1:
-        assert of(MixSpec("out", smaller, (), spec.source, spec.limit, spec.share, spec.upsampling))[0] is not None
+    if most > NEARLY * total and min(each.tokens for each in smaller) >= 1:
+        found, said = of(MixSpec("out", smaller, (), spec.source, spec.limit, spec.share, spec.upsampling))
+        assert found is not None or WHOLE in said

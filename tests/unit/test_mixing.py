@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from curation.core.errors import ConfigError
 from curation.mixing import exports
 from curation.mixing.folder import keep
 from curation.mixing.plan import MixPlan, plan
+from curation.mixing.solving import Source
 from curation.mixing.spec import CountedSupply, Limit, MixSpec, Phase, RunSupply, Share, Upsampling
+from curation.mixing.write import WritePlan, _parts
 
 WEB = (("kind", ("web",)),)
 
@@ -119,6 +122,44 @@ def test_shares_that_contradict_each_other_are_named_and_nothing_can_be_had():
     )
 
 
+def test_tokens_that_limits_let_be_drawn_only_in_parts_are_not_planned_for():
+    sources = [source(str(number), 3) for number in range(1_000)]
+    assert plan(mix(*sources, tokens=1_000, limit=(Limit(0.5),))).tokens.sum() == 1_000
+    (said,) = refused(mix(*sources, tokens=1_500, limit=(Limit(0.5),)))
+    assert said.startswith("phase.1: 1,000 of 1,500 tokens can be had in whole ones: the sources are so small")
+
+
+def test_a_small_source_is_drawn_as_often_as_its_share_wants_where_nothing_limits_it():
+    share = (Share((("kind", ("code",)),), 0.01, 0.01),)
+    sources = source("a", 1e13, kind="web"), source("b", 1_000, kind="code")
+    assert plan(mix(*sources, tokens=1e13, limit=(), share=share)).tokens.ravel() == pytest.approx([9.9e12, 1e11])
+
+
+HIGH, LOW = (("tier", ("high",)),), (("tier", ("low",)),)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "named"),
+    [
+        ({"limit": (Limit(0.0, LOW), Limit(4.0))}, "at most 0 epochs of tier low"),
+        ({"limit": (Limit(4.0, HIGH), Limit(0.0, LOW))}, "at most 0 epochs of tier low"),
+        ({"share": (Share(LOW, 0.0, 0.0),)}, "a share of 0 to 0 from tier low in phase '1'"),
+        ({"upsampling": Upsampling(a=0.5)}, "the curve, which draws nothing of some buckets"),
+    ],
+)
+def test_what_lets_nothing_be_drawn_of_some_sources_is_named_where_it_is_in_the_way(bounds, named):
+    sources = source("a", 100, tier="high", quality="19"), source("b", 10_000, tier="low", quality="3")
+    said = refused(mix(*sources, tokens=1_000, **bounds))
+    assert f"In the way of 1,000 tokens: {named}." in said
+    assert said[-1] == "With these bounds 400 tokens can be had, 40.0% of what is wanted."
+
+
+def test_where_all_is_limited_to_nothing_that_is_in_the_way():
+    assert refused(mix(source("a", 100), limit=(Limit(0.0),)))[0] == (
+        "In the way of 100 tokens: at most 0 epochs of everything."
+    )
+
+
 def by_quality(**more):
     """A mix of a source of 1,000 tokens for every bucket."""
     return mix(*(source(f"q{bucket}", 1_000, quality=str(bucket)) for bucket in range(20)), **more)
@@ -146,6 +187,33 @@ def test_the_curve_is_cut_at_the_limit_and_what_that_leaves_is_drawn_below_it():
     assert found.epochs.ravel() == pytest.approx([0.0] * 8 + below + [7.0] * 3, abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("a", "p", "lambda_"), [(0.0, 1.0, 100.0), (0.4, 20.0, 1.0), (0.4, 100.0, 0.0), (0.0, 0.0, -100.0)]
+)
+@pytest.mark.parametrize("share", [(), (Share((("quality", ("19", "0")),), 0.0, 0.5),)])
+def test_a_steep_curve_draws_to_the_limit_one_bucket_after_the_other(a, p, lambda_, share):
+    curve = Upsampling(a, p, lambda_)
+    found = plan(by_quality(tokens=20_000, upsampling=curve, limit=(Limit(4.0),), share=share))
+    order = np.argsort([-curve(bucket) for bucket in range(20)])
+    assert found.tokens.sum() == 20_000
+    assert found.epochs.ravel()[order[:3]] == pytest.approx([4.0] * 3, abs=2e-2)
+    assert (np.diff(found.tokens.ravel()[order]) <= 1).all()
+
+
+def test_a_plan_that_is_short_of_next_to_nothing_is_planned_and_says_so():
+    found = plan(
+        mix(
+            source("a", 10**9),
+            source("b", 1, kind="web"),
+            tokens=10**9 + 1,
+            limit=(Limit(1.0),),
+            share=(Share(WEB, 0.0, 0.0),),
+        )
+    )
+    assert found.tokens.ravel().tolist() == [10**9, 0]
+    assert "note: phase 1 lacks 1 of its tokens, within what the solver can tell" in list(found.lines())
+
+
 def test_one_more_epoch_of_a_tier_is_worth_what_it_lets_be_had():
     high, low, code = ((("tier", ("high",)),), (("tier", ("low",)),), (("kind", ("code",)),))
     sources = source("a", 100, tier="high"), source("b", 50, tier="low"), source("c", 30, kind="code")
@@ -169,7 +237,7 @@ def test_repetition_is_that_of_a_drawn_token():
 def test_every_trainer_gets_the_weights_of_a_phase():
     found = plan(mix(CountedSupply("books", 100, path="data/books"), source("my code", 300), tokens=800))
     texts = dict(exports.files("1", 800, exports.parts(found, 0)))
-    assert texts["megatron-1.txt"].split() == ["0.250000000", "data/books", "0.750000000", "my_code"]
+    assert texts["megatron-1.txt"].split() == ["0.25", "data/books", "0.75", "my_code"]
     assert yaml.safe_load(texts["nanotron-1.yaml"]) == {
         "dataset_folder": ["data/books", "my_code"],
         "dataset_weights": [0.25, 0.75],
@@ -182,8 +250,37 @@ def test_every_trainer_gets_the_weights_of_a_phase():
     }
     assert json.loads(texts["interleave-datasets-1.json"]) == {
         "paths": ["data/books", "my_code"],
+        "stop_at_tokens": 800,
         "arguments": {"probabilities": [0.25, 0.75], "stopping_strategy": "all_exhausted"},
     }
+
+
+def test_what_is_written_of_runs_and_what_is_only_counted_weigh_one_together():
+    sources = (
+        Source("web/high", 100, {}, run="web", key=("high",)),
+        Source("web/high", 100, {}),
+        Source("code", 100, {}),
+    )
+    planned = MixPlan(mix(tokens=150), (), sources, np.asarray([[50], [70], [30]]))
+    written = WritePlan(planned.spec, planned, (), {}, "")
+    found = _parts(written, 0)
+    assert [each.name for each in found] == ["1", "web/high", "code"]
+    assert sum(each.weight for each in found) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("num_sources", [3, 7, 60, 777])
+def test_weights_add_up_to_one_as_those_who_draw_by_them_ask(num_sources):
+    found = plan(mix(*(source(str(number), 1_000) for number in range(num_sources)), tokens=num_sources * 1_000))
+    texts = dict(exports.files("1", num_sources * 1_000, exports.parts(found, 0)))
+    weights = json.loads(texts["interleave-datasets-1.json"])["arguments"]["probabilities"]
+    assert len(np.random.default_rng(0).choice(num_sources, p=weights, size=2)) == 2
+    assert yaml.safe_load(texts["nanotron-1.yaml"])["dataset_weights"] == weights
+
+
+def test_a_phase_that_is_no_more_has_no_export(tmp_path):
+    for phase in ("old", "new"):
+        keep(plan(MixSpec(str(tmp_path), (Phase(phase, 10),), source=(source("a", 100),))))
+    assert {path.stem.rsplit("-")[-1] for path in (tmp_path / "exports" / "planned").iterdir()} == {"new"}
 
 
 def test_a_source_that_is_not_drawn_is_in_no_export():
@@ -203,12 +300,22 @@ def test_a_source_that_is_not_drawn_is_in_no_export():
         (mix(run=(RunSupply("runs/x", "a"),)), "run.a.path: 'runs/x' is no directory of a run"),
         (mix(source("a", 0)), "source.a: tokens is 0"),
         (mix(CountedSupply("a", 1, path="my data")), "has a blank, which Megatron's blends cannot hold"),
+        (
+            mix(run=(RunSupply("x", "a", labels=(("quality", "best"),)),)),
+            "run.a.labels: quality is 'best'; it is a buck",
+        ),
+        (mix(run=(RunSupply("x", "a", labels=(("tier", "gold"),)),)), "run.a.labels: tier is what its documents say"),
+        (mix(run=(RunSupply("x", "a", by=("b",), labels=(("b", "c"),)),)), "run.a.labels: b is what its documents say"),
         (mix(source("a", 1, quality="20")), "source.a.labels: quality is '20'; it is a bucket"),
         (mix(source("a", 1), source("a", 1)), "a: two supplies have this name"),
         (mix(source("a", 1), share=(Share(WEB, 0.6, 0.5),)), "0.6 to 0.5 is no range"),
         (mix(source("a", 1), share=(Share(WEB, phase="9"),)), "there is no phase '9'"),
         (mix(source("a", 1), limit=(Limit(-1.0),)), "max_epochs is -1"),
         (mix(source("a", 1), upsampling=Upsampling(a=1.0)), "upsampling: a is 1"),
+        (mix(source("a", 1), upsampling=Upsampling(a=math.nan)), "upsampling: a is nan"),
+        (mix(source("a", 1), upsampling=Upsampling(p=math.inf)), "and p inf; .* p from 0 to 100"),
+        (mix(source("a", 1), upsampling=Upsampling(lambda_=2_000.0)), "lambda_ is 2000; it is from -100 to 100"),
+        (mix(source("a", 1), upsampling=Upsampling(lambda_=math.nan)), "lambda_ is nan"),
         (mix(source("a", 1), upsampling=Upsampling()), "upsampling: no source has the label 'quality'"),
         (
             mix(source("a", 1, kind="www"), share=(Share(WEB),)),
@@ -239,3 +346,33 @@ def test_a_plan_that_is_kept_is_read_again(tmp_path):
 def test_a_file_that_is_no_plan_is_refused(data, words):
     with pytest.raises(ConfigError, match=words):
         MixPlan.from_json(data, "plan.json")
+
+
+@pytest.mark.parametrize("name", ["config.json", "shards.parquet"])
+def test_the_directory_of_a_run_is_no_output_and_stays_as_it_is(tmp_path, name):
+    spec = replace(mix(source("a", 100)), output=str(tmp_path))
+    found = plan(spec)
+    (tmp_path / name).write_text("of a run")
+    words = r"output: .* is the directory of a run or of something else; choose a folder of its own"
+    with pytest.raises(ConfigError, match=words):
+        plan(spec)
+    with pytest.raises(ConfigError, match=words):
+        keep(found)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: "of a run"}
+
+
+def test_a_mix_is_planned_again_where_it_was_planned(tmp_path):
+    spec = replace(mix(source("a", 100)), output=str(tmp_path))
+    keep(plan(spec))
+    assert keep(plan(replace(spec, seed=1))) == str(tmp_path)
+
+
+def test_where_documents_lie_the_same_plan_is_kept_again_for_another_cluster_and_no_other(tmp_path):
+    spec = replace(mix(source("a", 100)), output=str(tmp_path))
+    keep(plan(spec))
+    (tmp_path / "draw.json").write_text("{}")
+    keep(plan(replace(spec, cluster=replace(spec.cluster, workers=2))))
+    assert config.parse(MixSpec, config.load(tmp_path / "config.json")).cluster.workers == 2
+    for other in (replace(spec, seed=1), replace(spec, phase=(Phase("1", 99),))):
+        with pytest.raises(ConfigError, match="holds documents of another plan"):
+            keep(plan(other))
