@@ -118,18 +118,20 @@ def plan(spec: MixSpec) -> WritePlan:
             readings[then.name] = _reading(run)
         except ConfigError as error:
             mistakes += error.mistakes
-    drawn = [[each.name, *row] for each, row in zip(planned.sources, planned.tokens.tolist(), strict=True) if each.run]
-    made_of = {"seed": spec.seed, "phases": [each.name for each in spec.phase], "drawn": drawn}
-    identities = {each.name: each.identity for each in planned.runs}
-    found = WritePlan(spec, planned, runs, readings, fingerprint(made_of | {"runs": identities}))
+    found = WritePlan(spec, planned, runs, readings, _made_of(spec.seed, planned))
     if mistakes := [*mistakes, *_place_mistakes(found)]:
         raise ConfigError(*mistakes)
     return found
 
 
 def write(planned: WritePlan, console: Console) -> int:
-    """Write the documents; the caller holds the lock of the output. Gives the exit code of a run."""
+    """Write the documents; the caller holds the lock of the output. Gives the exit code of a run.
+
+    Raises ConfigError when another plan, or documents of another, came here before the lock was held.
+    """
     spec = planned.spec
+    if mistakes := list(_overtaken(planned)):
+        raise ConfigError(*mistakes)
     storage.sweep_scratch(spec.output)
     with RunLog(Layout(spec.output)) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
         log.event("write", made_of=planned.made_of, config=config.dump(spec))
@@ -154,6 +156,22 @@ def write(planned: WritePlan, console: Console) -> int:
         return code
 
 
+def _made_of(seed: int, plan: MixPlan) -> str:
+    """What all documents follow from: what is drawn of which run by which phase, and the seed."""
+    drawn = [[each.name, *row] for each, row in zip(plan.sources, plan.tokens.tolist(), strict=True) if each.run]
+    made_of = {"seed": seed, "phases": [each.name for each in plan.spec.phase], "drawn": drawn}
+    return fingerprint(made_of | {"runs": {each.name: each.identity for each in plan.runs}})
+
+
+def _overtaken(planned: WritePlan) -> Iterator[str]:
+    """What has come into the output since it was looked at, and until nobody else may write there."""
+    folder = planned.folder
+    data = storage.read_bytes(folder.plan_json) if storage.exists(folder.plan_json) else b""
+    if not data or _made_of(planned.spec.seed, MixPlan.from_json(data, folder.plan_json)) != planned.made_of:
+        yield f"{folder.plan_json}: was planned anew meanwhile; start write_mix.py again with the settings that it has."
+    yield from _other_documents(planned)
+
+
 def _reading(run: Tiered) -> Reading:
     """As it was scored, but for all that was read beside the text."""
     layout, supply = run.sidecars.layout, run.supply
@@ -171,14 +189,20 @@ def _place_mistakes(planned: WritePlan) -> Iterator[str]:
     if (problem := storage.why_not_writable(output)) is not None:
         yield f"output: {output} cannot be written: {problem}. Choose another place."
     elif storage.exists(folder.draw_json):
-        if json.loads(storage.read_bytes(folder.draw_json))["made_of"] != planned.made_of:
-            yield (
-                f"output: {output} holds documents of another plan or seed, and none are overwritten. Choose another "
-                "output, or remove that folder."
-            )
+        yield from _other_documents(planned)
     elif (free := storage.free_bytes(output)) is not None and free < planned.disk_bytes:
         need = f"this writes about {planned.disk_bytes:,}"
         yield f"output: {output} has {free:,} bytes free; {need}. Choose another place."
+
+
+def _other_documents(planned: WritePlan) -> Iterator[str]:
+    """That documents are there which follow from something else."""
+    output, url = planned.spec.output, planned.folder.draw_json
+    if storage.exists(url) and json.loads(storage.read_bytes(url))["made_of"] != planned.made_of:
+        yield (
+            f"output: {output} holds documents of another plan or seed, and none are overwritten. Choose another "
+            "output, or remove that folder."
+        )
 
 
 def _drawn(planned: WritePlan, on_workers: OnWorkers, stopping: Callable[[], bool]) -> Drawn | None:

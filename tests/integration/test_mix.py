@@ -21,7 +21,9 @@ from run_files import REPOSITORY, documents, execute, wait_until, write_jsonl
 from curation import config
 from curation.classifiers import tiny_bert
 from curation.core.errors import ConfigError
+from curation.data.layout import Layout
 from curation.data.shards import read_shards, write_shards
+from curation.execution import lock
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.retier import RetierSpec, retier
 from curation.execution.retier import plan as plan_retier
@@ -327,6 +329,26 @@ def test_another_seed_or_plan_in_the_same_folder_is_refused(scored, cluster, tmp
     assert contents(tmp_path / "mix") == before
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"phase": (Phase("1", 9_000), Phase("2", 3_000))}, "was planned anew meanwhile; start write_mix.py again"),
+        ({"seed": 1}, "holds documents of another plan or seed, and none are overwritten"),
+    ],
+)
+def test_a_plan_and_documents_that_came_before_the_lock_was_held_are_not_written_over(
+    scored, cluster, tmp_path, change, words
+):
+    spec = mixed(scored, tmp_path / "mix", cluster, names=("first",), tokens=(12_000, 8_000))
+    keep(plan(spec))
+    late, other = writing.plan(spec), replace(spec, **change)
+    assert wrote(other).code == 0
+    before = contents(tmp_path / "mix")
+    with pytest.raises(ConfigError, match=words):
+        writing.write(late, Console(file=StringIO()))
+    assert contents(tmp_path / "mix") == before
+
+
 def test_there_is_nothing_to_write_without_a_plan_or_without_a_run(scored, cluster, tmp_path):
     spec = mixed(scored, tmp_path / "mix", cluster)
     with pytest.raises(ConfigError, match=r"there is no plan in .*; make it with plan_mix"):
@@ -415,6 +437,16 @@ def test_killed_at_random_moments_the_same_command_writes_the_same_bytes(scored,
         assert written[name] == expected_bytes[name]
     assert written.keys() == expected_bytes.keys()
     assert not list((tmp_path / "mix" / ".scratch").iterdir())
+
+
+def test_a_mix_is_not_planned_where_another_process_writes(scored, cluster, tmp_path):
+    path = tmp_path / "mix.json"
+    path.write_text(json.dumps(config.dump(mixed(scored, tmp_path / "mix", cluster))))
+    with lock.hold(Layout(str(tmp_path / "mix")).lock_json):
+        done = subprocess.run(command("plan_mix.py", path), capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "is writing to this run" in done.stderr
+    assert not (tmp_path / "mix" / "plan.json").exists()
 
 
 def test_the_scripts_plan_and_write_what_their_config_says(scored, tmp_path):
