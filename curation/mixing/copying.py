@@ -16,13 +16,13 @@ from curation.data import storage
 from curation.data.inputs import InputSpec
 from curation.data.reader import read
 from curation.data.shards import Shard
-from curation.data.sidecar import SidecarWriter, iter_columns, read_columns, read_record
+from curation.data.sidecar import Record, SidecarWriter, iter_columns, read_columns, read_record
 from curation.mixing import drawing
 from curation.mixing.cuts import Documents, documents_of
 from curation.mixing.drawing import Cut
 from curation.mixing.folder import MixFolder
 from curation.mixing.spec import QUALITY
-from curation.mixing.supply import Key, Sidecars
+from curation.mixing.supply import Key, Sidecars, planned_records
 
 SCHEMA = pa.schema(
     [
@@ -40,16 +40,17 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class CopyTask:
-    """Copy what is drawn of a shard to the mix at `root`; `made_of` is what all of it follows from.
+    """Copy what is drawn of a shard to the mix at `root`; `mix` is what all documents there follow from.
 
-    `sources` are those of the run, each with its cuts. Text is read as `reading` says, or with `copies` from the run's
-    own documents/, where they follow from its tiers.
+    `made_of` is what the shard's tiers have to follow from. `sources` are those of the run, each with its cuts. Text is
+    read as `reading` says, or with `copies` from the run's own documents/, where they follow from its tiers.
     """
 
     root: str
-    made_of: str
+    mix: str
     sidecars: Sidecars
     shard: Shard
+    made_of: str
     reading: InputSpec
     copies: bool
     seed: int
@@ -79,10 +80,10 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     """Write what is drawn of a shard. Runs on a worker.
 
     What is there already and follows from the same stays as it is; the text is read only if anything is missing. Raises
-    ShardError when the input is not what was scored.
+    ShardError when the input is not what was scored, or its tiers are not those that were planned with.
     """
     places = tuple((key, row) for row, (key, *_) in enumerate(task.sources))
-    found = documents_of(task.sidecars, task.seed, task.shard.name, places)
+    found = documents_of(task.sidecars, task.seed, task.shard.name, task.made_of, places)
     before = drawing.times_before([cuts for *_, cuts in task.sources], found.sources, found.keys)
     wanted = dict(_files(task, found, before))
     if not all(_follows(task, file) for file in wanted):
@@ -109,7 +110,7 @@ def _files(task: CopyTask, found: Documents, before: NDArray[np.int64]) -> Itera
 
 
 def _about(task: CopyTask, file: Copied) -> dict[str, Any]:
-    where = {"kind": "mix", "mix": task.made_of, "run": task.sidecars.supply.name, "shard": task.shard.name}
+    where = {"kind": "mix", "mix": task.mix, "run": task.sidecars.supply.name, "shard": task.shard.name}
     return where | {"phase": file.phase, "epoch": file.epoch, "num_rows": file.documents, "tokens": file.tokens}
 
 
@@ -120,12 +121,13 @@ def _follows(task: CopyTask, file: Copied) -> bool:
 
 def _copy(task: CopyTask, found: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]) -> None:
     rows = _rows(task, found)
+    records = planned_records(task.sidecars, task.shard.name, task.made_of)
     with ExitStack() as stack:
         writers = {
             file: stack.enter_context(SidecarWriter(storage.join(task.root, file.path), SCHEMA)) for file in wanted
         }
         num_found = 0
-        for positions, texts in _texts(task):
+        for positions, texts in _texts(task, *records):
             begin, end = np.searchsorted(found.positions, positions[[0, -1]] + [0, 1])
             places = np.searchsorted(positions, found.positions[begin:end])
             num_found += int((positions[places] == found.positions[begin:end]).sum())
@@ -156,12 +158,9 @@ def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
     )
 
 
-def _texts(task: CopyTask) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
+def _texts(task: CopyTask, rows: Record, tiers: Record) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
     """Positions and texts of a shard in order, some at a time; of its copies only those of tiers that are there."""
     layout, name = task.sidecars.layout, task.shard.name
-    rows, tiers = read_record(layout.rows(name)), read_record(layout.tiers(task.sidecars.supply.tiering, name))
-    if rows is None or tiers is None:
-        raise ShardError(f"{layout.root}: the sidecars of shard {name} are gone; plan the mix again.")
     copies = [layout.documents(tier, name) for tier in tiers["tiers"]] if task.copies else []
     records = [(url, record) for url in copies if (record := read_record(url)) is not None]
     if records and all(record[key] == tiers[key] for _, record in records for key in ("input", "reading", "opinion")):

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from curation.core.errors import ConfigError, ShardError
-from curation.core.fingerprint import fingerprint_each
+from curation.core.fingerprint import fingerprint, fingerprint_each
 from curation.core.words import counted
 from curation.data import storage
 from curation.data.layout import Layout
@@ -57,11 +57,13 @@ class Sidecars:
 class Tiered:
     """A tiering of a run as supply: its shards, what their footers say of the tiers, how its tokens were counted.
 
-    `identity` follows from all that decides which documents are in which source.
+    `made_of` says for each shard what its rows and tiers follow from, `identity` all that decides which documents are
+    in which source.
     """
 
     sidecars: Sidecars
     shards: tuple[Shard, ...]
+    made_of: tuple[str, ...]
     totals: tuple[Mapping[str, Mapping[str, int]], ...]
     tokens: str
     identity: str
@@ -124,6 +126,7 @@ def tiered(supply: RunSupply) -> Tiered:
     return Tiered(
         Sidecars(supply, layout, columns),
         shards,
+        tuple(_made_of(*each) for each in known),
         totals,
         str(known[0][0]["tokens"]),
         fingerprint_each(chain([told_by], facts)),
@@ -142,7 +145,7 @@ def sources_of(run: Tiered) -> Iterator[Source]:
                     totals.add((tier,), sizes["documents"], sizes["tokens"], sizes["bytes"])
     else:
         with ThreadPoolExecutor(_COUNT_THREADS) as threads:
-            for found in threads.map(partial(_count, run.sidecars), run.shards):
+            for found in threads.map(partial(_count, run.sidecars), run.shards, run.made_of):
                 for key, *held in found:
                     totals.add(key, *held)
                 if len(totals.by_key) > MOST_SOURCES:
@@ -158,13 +161,17 @@ def sources_of(run: Tiered) -> Iterator[Source]:
         yield Source(name, num_tokens, labels, "", supply.name, key, num_documents, num_bytes)
 
 
-def source_rows(run: Sidecars, shard: str) -> SourceRows:
-    """The rows of a shard that can be drawn: documents that were scored, in tiers that are supply, by key."""
+def source_rows(run: Sidecars, shard: str, made_of: str) -> SourceRows:
+    """The rows of a shard that can be drawn: documents that were scored, in tiers that are supply, by key.
+
+    Raises ShardError as `planned_records`.
+    """
     url = run.layout.tiers(run.supply.tiering, shard)
     tiers = read_columns(url, ["tier", *(QUALITY for each in run.columns if each.where is None)])
     rows = read_columns(run.layout.rows(shard), ["n_tokens", "n_bytes", "state"])
     if len(rows) != len(tiers):
         raise ShardError(f"{url}: has {len(tiers)} rows, and there are {len(rows)} in rows/; form the tiering again.")
+    planned_records(run, shard, made_of)
     known = tiers.to_pandas()
     for each in run.columns:
         if each.where is not None:
@@ -177,6 +184,21 @@ def source_rows(run: Sidecars, shard: str) -> SourceRows:
     places = np.flatnonzero(is_drawn & (rows["state"].to_pandas() == "ok").to_numpy())
     sizes = (rows[name].to_numpy()[places] for name in ("n_tokens", "n_bytes"))
     return SourceRows(places, tuple(keys), codes[places], *sizes)
+
+
+def planned_records(run: Sidecars, shard: str, made_of: str) -> tuple[Record, Record]:
+    """What the footers say of the rows and the tiers of a shard.
+
+    Raises ShardError unless that is what a plan was made with. Ask after reading columns: files are replaced as a
+    whole, so what was read before is of the same files.
+    """
+    rows, tiers = read_record(run.layout.rows(shard)), read_record(run.layout.tiers(run.supply.tiering, shard))
+    if rows is None or tiers is None or _made_of(rows, tiers) != made_of:
+        raise ShardError(
+            f"run.{run.supply.name}: shard {shard} of {run.layout.root} was scored or tiered again since it was "
+            "planned with; plan again."
+        )
+    return rows, tiers
 
 
 def is_supply(supply: RunSupply, tier: str) -> bool:
@@ -200,6 +222,12 @@ def _belong(rows: Record, tiers: Record) -> bool:
     return all(rows[key] == tiers[key] for key in ("input", "reading"))
 
 
+def _made_of(rows: Record, tiers: Record) -> str:
+    """What rows and tiers follow from, in a few bytes, for there are many shards."""
+    about = [[rows[key] for key in ("input", "reading", "tokens")]]
+    return fingerprint([*about, [tiers[key] for key in ("input", "reading", "opinion")]])[:16]
+
+
 def _column(supply: RunSupply, layout: Layout, shards: Sequence[Shard], name: str) -> Column:
     if name == QUALITY:
         return Column(name, None)
@@ -221,9 +249,9 @@ def _told_apart(
     return codes, [(*keys[place], values[value]) for place, value in pairs]
 
 
-def _count(run: Sidecars, shard: Shard) -> list[tuple[Key, int, int, int]]:
+def _count(run: Sidecars, shard: Shard, made_of: str) -> list[tuple[Key, int, int, int]]:
     """Documents, tokens and bytes of every source in a shard."""
-    rows = source_rows(run, shard.name)
+    rows = source_rows(run, shard.name, made_of)
     num_documents = np.bincount(rows.codes, minlength=len(rows.keys))
     num_tokens, num_bytes = np.zeros((2, len(rows.keys)), np.int64)
     np.add.at(num_tokens, rows.codes, rows.num_tokens)

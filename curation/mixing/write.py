@@ -263,12 +263,13 @@ def _tasks(planned: WritePlan, drawn: Drawn) -> Iterator[CopyTask]:
         reading = planned.readings[name]
         sources = tuple((key, plan.sources[place].name, drawn.cuts[place]) for key, place in places_of(plan, name))
         phases = tuple(each.name for each in spec.phase)
-        for shard in run.shards:
+        for shard, made_of in zip(run.shards, run.made_of, strict=True):
             yield CopyTask(
                 spec.output,
                 planned.made_of,
                 run.sidecars,
                 shard,
+                made_of,
                 reading.input,
                 reading.copies,
                 spec.seed,

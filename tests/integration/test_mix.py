@@ -374,6 +374,26 @@ def test_a_run_that_was_tiered_anew_since_it_was_planned_with_is_refused(runs, c
         writing.plan(spec)
 
 
+@pytest.mark.parametrize("drawn", [False, True], ids=["before anything was drawn", "when it was known what is drawn"])
+def test_a_run_that_is_tiered_anew_while_it_is_written_is_an_error(runs, cluster, tmp_path, drawn):
+    run = runs / "first" / "run"
+    spec = replace(
+        mixed(runs, tmp_path / "mix", cluster, names=("first",), tokens=(9_000, 3_000)),
+        run=(retiered(run, cluster, "mine"),),
+    )
+    if drawn:
+        assert wrote(spec).code == 0
+        shutil.rmtree(tmp_path / "mix" / "documents")
+        (tmp_path / "mix" / "manifest.json").unlink()
+    keep(plan(spec))
+    planned, text = writing.plan(spec), StringIO()
+    shutil.rmtree(run / "tierings" / "mine")
+    retiered(run, cluster, "mine", weights="documents")
+    assert writing.write(planned, Console(file=text, width=10_000)) == 1
+    assert "was scored or tiered again since it was planned with; plan again" in text.getvalue()
+    assert rows_of(tmp_path / "mix").empty
+
+
 def test_input_that_changed_since_it_was_scored_is_an_error_and_nothing_of_it_is_written(runs, cluster, tmp_path):
     path = runs / "first" / "documents" / "0.jsonl"
     path.write_text(path.read_text().replace("Water", "Vater"))
