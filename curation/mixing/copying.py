@@ -1,7 +1,7 @@
 """The copying task: what is drawn of one shard, into a file for each phase and epoch."""
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -119,7 +119,10 @@ def _follows(task: CopyTask, file: Copied) -> bool:
     return record is not None and _about(task, file).items() <= record.items()
 
 
-def _copy(task: CopyTask, found: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]) -> None:
+def _copy(task: CopyTask, documents: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]) -> None:
+    is_drawn = np.logical_or.reduce([*wanted.values()])
+    found = Documents(*(each[is_drawn] for each in documents))
+    wanted = {file: here[is_drawn] for file, here in wanted.items()}
     rows = _rows(task, found)
     records = planned_records(task.sidecars, task.shard.name, task.made_of)
     with ExitStack() as stack:
@@ -127,7 +130,7 @@ def _copy(task: CopyTask, found: Documents, wanted: Mapping[Copied, NDArray[np.b
             file: stack.enter_context(SidecarWriter(storage.join(task.root, file.path), SCHEMA)) for file in wanted
         }
         num_found = 0
-        for positions, texts in _texts(task, *records):
+        for positions, texts in _texts(task, *records, tuple(rows["tier"].unique())):
             begin, end = np.searchsorted(found.positions, positions[[0, -1]] + [0, 1])
             places = np.searchsorted(positions, found.positions[begin:end])
             num_found += int((positions[places] == found.positions[begin:end]).sum())
@@ -158,13 +161,15 @@ def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
     )
 
 
-def _texts(task: CopyTask, rows: Record, tiers: Record) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
-    """Positions and texts of a shard in order, some at a time; of its copies only those of tiers that are there."""
+def _texts(
+    task: CopyTask, rows: Record, tiers: Record, drawn: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
+    """Positions and texts of a shard in order, some at a time; from its copies if all `drawn` tiers have them."""
     layout, name = task.sidecars.layout, task.shard.name
-    copies = [layout.documents(tier, name) for tier in tiers["tiers"]] if task.copies else []
-    records = [(url, record) for url in copies if (record := read_record(url)) is not None]
-    if records and all(record[key] == tiers[key] for _, record in records for key in ("input", "reading", "opinion")):
-        yield from _merged([url for url, _ in records], task.reading.partition_bytes)
+    copies = [layout.documents(tier, name) for tier in drawn] if task.copies else []
+    about = {key: tiers[key] for key in ("input", "reading", "opinion")}
+    if copies and all(about.items() <= (read_record(url) or {}).items() for url in copies):
+        yield from _merged(copies, task.reading.partition_bytes)
         return
     reader = read(task.shard, task.reading)
     for partition in reader:
@@ -185,7 +190,7 @@ def _merged(urls: list[str], most_bytes: int) -> Iterator[tuple[NDArray[np.int64
     for position, text in heapq.merge(*map(_each, urls)):
         positions.append(position)
         texts.append(text)
-        num_bytes += len(text)
+        num_bytes += len(text.encode())
         if num_bytes >= most_bytes:
             yield np.asarray(positions), pd.Series(texts, dtype="str")
             positions, texts, num_bytes = [], [], 0

@@ -415,6 +415,23 @@ def test_text_that_a_run_has_copied_is_read_from_its_copies(runs, cluster, tmp_p
     assert copied.rows.equals(original.rows)
 
 
+def test_where_the_copies_of_a_tier_are_gone_the_input_is_read(runs, cluster, tmp_path, scored):
+    half = {"names": ("second",), "tokens": (12_000, 8_000)}
+    shutil.rmtree(next((runs / "second" / "run" / "documents").glob("quality=medium-high*")))
+    without = wrote(mixed(runs, tmp_path / "without", cluster, **half))
+    assert without.code == 0, without.text
+    assert without.rows.equals(wrote(mixed(scored, tmp_path / "original", cluster, **half)).rows)
+
+
+def test_only_the_copies_of_tiers_that_are_drawn_have_to_be_there(runs, cluster, tmp_path):
+    shutil.rmtree(runs / "second" / "documents")
+    shutil.rmtree(next((runs / "second" / "run" / "documents").glob("quality=low*")))
+    limits = (Limit(0.0, (("tier", ("low",)),)), Limit(5.0))
+    done = wrote(mixed(runs, tmp_path / "mix", cluster, names=("second",), tokens=(8_000, 4_000), limit=limits))
+    assert done.code == 0, done.text
+    assert "low" not in set(done.rows["tier"])
+
+
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(scored, cluster, tmp_path, monkeypatch):
     spec = mixed(scored, tmp_path / "mix", cluster)
     keep(plan(spec))
