@@ -16,6 +16,9 @@ from curation.mixing.spec import MixSpec
 from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
 
 FORMAT = 1
+MOST_EPOCHS = 100
+"""Of a source whose documents are written: each epoch of a shard is a file, and all of them are open at once."""
+
 _ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
 
 
@@ -156,6 +159,8 @@ def plan(spec: MixSpec) -> MixPlan:
     if mistakes := list(spec.idle([each.labels for each in found])):
         raise ConfigError(*mistakes)
     tokens = _whole(spec, found, solve(spec, found))
+    if mistakes := list(_too_often(found, tokens)):
+        raise ConfigError(*mistakes)
     drawn = tuple(
         Run(each.supply.name, each.sidecars.layout.root, each.supply.tiering, each.tokens, each.identity)
         for each in runs
@@ -210,6 +215,16 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
         for row in drawn[np.argsort(-exact[drawn, at], kind="stable")] if left else ():
             left -= _change(tokens, row, at, most[row], left)
     return tokens
+
+
+def _too_often(found: Sequence[Source], tokens: NDArray[np.int64]) -> Iterator[str]:
+    """Sources that could not be written so often."""
+    for source, drawn in zip(found, tokens.sum(axis=1).tolist(), strict=True):
+        if source.run and drawn > MOST_EPOCHS * source.num_tokens:
+            yield (
+                f"{source.name}: would be drawn {drawn / source.num_tokens:,.0f} times, and documents are written at "
+                f"most {MOST_EPOCHS} times; name a limit, or ask for fewer tokens."
+            )
 
 
 def _change(tokens: NDArray[np.int64], row: int, at: int, most: float, by: int) -> int:

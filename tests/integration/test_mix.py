@@ -349,6 +349,14 @@ def test_a_plan_and_documents_that_came_before_the_lock_was_held_are_not_written
     assert contents(tmp_path / "mix") == before
 
 
+def test_documents_that_would_be_written_very_often_are_refused(scored, cluster, tmp_path):
+    spec = mixed(scored, tmp_path / "mix", cluster, names=("first",), source=(), limit=(), tokens=(50_000_000,))
+    with pytest.raises(
+        ConfigError, match=r"first/high/en: would be drawn [\d,]+ times, .* at most 100 times; name a limit"
+    ):
+        plan(spec)
+
+
 def test_there_is_nothing_to_write_without_a_plan_or_without_a_run(scored, cluster, tmp_path):
     spec = mixed(scored, tmp_path / "mix", cluster)
     with pytest.raises(ConfigError, match=r"there is no plan in .*; make it with plan_mix"):
