@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.extras import missing
+from curation.core.words import counted
 from curation.mixing.solving import Source, limits, most_tokens, solve
 from curation.mixing.spec import MixSpec
 from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
@@ -23,13 +24,17 @@ _ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
 
 
 class Run(NamedTuple):
-    """A run that a mix draws from: how its tokens were counted, and the identity of what was planned with."""
+    """A run that a mix draws from: how its tokens were counted, and the identity of what was planned with.
+
+    `left_out` is how many of its shards have no tiers, and so are none of it.
+    """
 
     name: str
     path: str
     tiering: str
     tokens: str
     identity: str
+    left_out: int = 0
 
 
 class Gain(NamedTuple):
@@ -128,6 +133,8 @@ class MixPlan:
         """The plan for people."""
         for run in self.runs:
             yield f"run {run.name}: tiering {run.tiering} of {run.path}; tokens are {run.tokens}"
+            if run.left_out:
+                yield f"run {run.name}: {counted(run.left_out, 'shard')} without tiers left out (allow_partial)"
         width = max(len(each.name) for each in self.sources)
         for at, phase in enumerate(self.spec.phase):
             yield f"phase {phase.name}: {int(self.tokens[:, at].sum()):,} tokens"
@@ -162,7 +169,14 @@ def plan(spec: MixSpec) -> MixPlan:
     if mistakes := list(_too_often(found, tokens)):
         raise ConfigError(*mistakes)
     drawn = tuple(
-        Run(each.supply.name, each.sidecars.layout.root, each.supply.tiering, each.tokens, each.identity)
+        Run(
+            each.supply.name,
+            each.sidecars.layout.root,
+            each.supply.tiering,
+            each.tokens,
+            each.identity,
+            each.num_left_out,
+        )
         for each in runs
     )
     return MixPlan(spec, drawn, found, tokens, tuple(one_more_epoch(spec, found)))

@@ -57,12 +57,13 @@ class Sidecars:
 class Tiered:
     """A tiering of a run as supply: its shards, what their footers say of the tiers, how its tokens were counted.
 
-    `made_of` says for each shard what its rows and tiers follow from, `identity` all that decides which documents are
-    in which source.
+    `num_left_out` shards beside these have no tiers. `made_of` says for each shard what its rows and tiers follow from,
+    `identity` all that decides which documents are in which source.
     """
 
     sidecars: Sidecars
     shards: tuple[Shard, ...]
+    num_left_out: int
     made_of: tuple[str, ...]
     totals: tuple[Mapping[str, Mapping[str, int]], ...]
     tokens: str
@@ -96,17 +97,23 @@ def tiered(supply: RunSupply) -> Tiered:
     where = f"run.{supply.name}"
     if not storage.exists(layout.shards):
         raise ConfigError(f"{where}.path: {supply.path!r} is no directory of a run: it has no shards.parquet.")
-    shards = read_shards(layout.shards)
+    listed = read_shards(layout.shards)
     with ThreadPoolExecutor(_READ_THREADS) as threads:
-        rows = list(threads.map(lambda shard: read_record(layout.rows(shard.name)), shards))
-        tiers = list(threads.map(lambda shard: read_record(layout.tiers(supply.tiering, shard.name)), shards))
+        rows = list(threads.map(lambda shard: read_record(layout.rows(shard.name)), listed))
+        tiers = list(threads.map(lambda shard: read_record(layout.tiers(supply.tiering, shard.name)), listed))
     if not any(tiers):
         raise ConfigError(f"{where}.tiering: there is no tiering {supply.tiering!r} in {layout.root}.")
-    known = [(row, tier) for row, tier in zip(rows, tiers, strict=True) if row and tier and _belong(row, tier)]
-    if len(known) < len(shards):
+    complete = [
+        (shard, row, tier)
+        for shard, row, tier in zip(listed, rows, tiers, strict=True)
+        if row and tier and _belong(row, tier)
+    ]
+    shards, known = tuple(shard for shard, *_ in complete), [(row, tier) for _, row, tier in complete]
+    num_left_out = len(listed) - len(shards)
+    if num_left_out and not (known and supply.allow_partial):
         raise ConfigError(
-            f"{where}: {counted(len(shards) - len(known), 'shard')} of {layout.root} have no tiers, or tiers of what "
-            "they held before; form them first, with the command that made them."
+            f"{where}: {counted(num_left_out, 'shard')} of {layout.root} have no tiers, or tiers of what they held "
+            "before. Form them with the command that made the others, or leave them out with allow_partial = true."
         )
     told = {"opinions": {tier["opinion"] for _, tier in known}, "counts": {row["tokens"] for row, _ in known}}
     if mixed := [what for what, kinds in told.items() if len(kinds) > 1]:
@@ -126,6 +133,7 @@ def tiered(supply: RunSupply) -> Tiered:
     return Tiered(
         Sidecars(supply, layout, columns),
         shards,
+        num_left_out,
         tuple(_made_of(*each) for each in known),
         totals,
         str(known[0][0]["tokens"]),

@@ -158,8 +158,35 @@ def test_supply_that_is_not_there_is_refused(scored, supply, words):
 def test_tiers_of_former_rows_are_no_supply(runs):
     run = runs / "first" / "run"
     (run / "tierings" / "default" / "tiers" / "0.jsonl.parquet").unlink()
-    with pytest.raises(ConfigError, match=r"1 shard of .* have no tiers, or tiers of what they held before"):
+    with pytest.raises(ConfigError, match=r"1 shard of .* have no tiers, .*Form them.* with allow_partial = true"):
         plan(supplies(RunSupply(str(run), "first")))
+
+
+def test_shards_without_tiers_are_left_out_where_that_is_allowed_and_counted(runs, cluster, tmp_path):
+    run = runs / "first" / "run"
+    for folder in ("rows", "tierings/default/tiers"):
+        (run / folder / "0.jsonl.parquet").unlink()
+    (runs / "first" / "documents" / "0.jsonl").unlink()
+    partial = RunSupply(str(run), "first", allow_partial=True)
+    spec = mixed(runs, tmp_path / "mix", cluster, run=(partial,), tokens=(9_000, 3_000))
+    assert counts(spec).items() >= expected(frame(run), ()).items()
+    assert "run first: 1 shard without tiers left out (allow_partial)" in list(plan(spec).lines())
+    done = wrote(spec)
+    assert done.code == 0, done.text
+    assert set(done.rows["shard"]) == {"1.jsonl", "2.jsonl", "3.jsonl"}
+    assert [each["left_out"] for each in done.manifest["runs"]] == [1]
+
+
+def test_shards_whose_tiers_came_since_a_mix_was_planned_without_them_are_a_change(runs, cluster, tmp_path):
+    tiers = runs / "first" / "run" / "tierings" / "default" / "tiers" / "0.jsonl.parquet"
+    data = tiers.read_bytes()
+    tiers.unlink()
+    partial = RunSupply(str(runs / "first" / "run"), "first", allow_partial=True)
+    spec = mixed(runs, tmp_path / "mix", cluster, run=(partial,), tokens=(9_000, 3_000))
+    keep(plan(spec))
+    tiers.write_bytes(data)
+    with pytest.raises(ConfigError, match=r"run.first: .* has changed since it was planned with"):
+        writing.plan(spec)
 
 
 def mixed(runs, output, cluster, *, tokens=(24_000, 16_000), names=("first", "second"), **more):
