@@ -112,7 +112,9 @@ def find_cuts(
     if stopping():
         return None
     numbers, keys, tokens = (np.concatenate(each) for each in zip(*parts, strict=True))
-    documents = {number: (keys[numbers == number], tokens[numbers == number]) for number in wanted}
+    order = np.argsort(numbers, kind="stable")  # all are wanted, so one stretch of them after the other is a bin
+    stretches = np.split(order, np.searchsorted(numbers[order], wanted[1:]))
+    documents = {number: (keys[here], tokens[here]) for number, here in zip(wanted, stretches, strict=False)}
     cuts = (
         tuple(Cut(end.whole, drawing.key_at(*documents[end.number], end.left) if end.left else 0) for end in each)
         for each in ends
