@@ -1,9 +1,12 @@
 """The copying task: what is drawn of one shard, into a file for each phase and epoch."""
 
 import heapq
+import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,8 +45,9 @@ SCHEMA = pa.schema(
 class CopyTask:
     """Copy what is drawn of a shard to the mix at `root`; `mix` is what all documents there follow from.
 
-    `made_of` is what the shard's tiers have to follow from. `sources` are those of the run, each with its cuts. Text is
-    read as `reading` says, or with `copies` from the run's own documents/, where they follow from its tiers.
+    `made_of` is what the shard's tiers have to follow from. Text is read as `reading` says, or with `copies` from the
+    run's own documents/, where they follow from its tiers. What is drawn stands in the mix's draw.json, which workers
+    read once: tasks are many, and sources may be.
     """
 
     root: str
@@ -53,6 +57,11 @@ class CopyTask:
     made_of: str
     reading: InputSpec
     copies: bool
+
+
+class Draw(NamedTuple):
+    """What all tasks of a run share: the phases, and the run's sources in the order of the plan, each with its cuts."""
+
     seed: int
     phases: tuple[str, ...]
     sources: tuple[tuple[Key, str, tuple[Cut, ...]], ...]
@@ -82,12 +91,13 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     What is there already and follows from the same stays as it is; the text is read only if anything is missing. Raises
     ShardError when the input is not what was scored, or its tiers are not those that were planned with.
     """
-    places = tuple((key, row) for row, (key, *_) in enumerate(task.sources))
-    found = documents_of(task.sidecars, task.seed, task.shard.name, task.made_of, places)
-    before = drawing.times_before([cuts for *_, cuts in task.sources], found.sources, found.keys)
-    wanted = dict(_files(task, found, before))
+    draw = _draws(task.root, task.mix)[task.sidecars.supply.name]
+    places = tuple((key, row) for row, (key, *_) in enumerate(draw.sources))
+    found = documents_of(task.sidecars, draw.seed, task.shard.name, task.made_of, places)
+    before = drawing.times_before([cuts for *_, cuts in draw.sources], found.sources, found.keys)
+    wanted = dict(_files(task, draw.phases, found, before))
     if not all(_follows(task, file) for file in wanted):
-        _copy(task, found, wanted)
+        _copy(task, [name for _, name, _ in draw.sources], found, wanted)
     times = np.diff(before, axis=1)
     drawn = (
         (phase, int(row), int(here.sum()), int((here * found.num_tokens[found.sources == row]).sum()))
@@ -97,10 +107,25 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     return ShardCopied(tuple(wanted), tuple(drawn))
 
 
-def _files(task: CopyTask, found: Documents, before: NDArray[np.int64]) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
+@lru_cache(maxsize=2)
+def _draws(root: str, mix: str) -> dict[str, Draw]:
+    """What a mix draws, by run."""
+    url = MixFolder(root).draw_json
+    known = json.loads(storage.read_bytes(url))
+    if known["made_of"] != mix:
+        raise ShardError(f"{url}: is of another plan by now; start the same command again.")
+    sources = defaultdict(list)
+    for each in known["sources"]:
+        sources[each["run"]].append((tuple(each["key"]), each["name"], tuple(Cut(*cut) for cut in each["cuts"])))
+    return {run: Draw(known["seed"], tuple(known["phases"]), tuple(drawn)) for run, drawn in sources.items()}
+
+
+def _files(
+    task: CopyTask, phases: Sequence[str], found: Documents, before: NDArray[np.int64]
+) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
     """The files of a shard, and which of its documents are in each."""
     folder = MixFolder("")
-    for place, phase in enumerate(task.phases):
+    for place, phase in enumerate(phases):
         begin, end = before[:, place], before[:, place + 1]
         for epoch in range(int(begin.min(initial=0)), int(end.max(initial=0))):
             here = (begin <= epoch) & (epoch < end)
@@ -119,11 +144,13 @@ def _follows(task: CopyTask, file: Copied) -> bool:
     return record is not None and _about(task, file).items() <= record.items()
 
 
-def _copy(task: CopyTask, documents: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]) -> None:
+def _copy(
+    task: CopyTask, sources: Sequence[str], documents: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]
+) -> None:
     is_drawn = np.logical_or.reduce([*wanted.values()])
     found = Documents(*(each[is_drawn] for each in documents))
     wanted = {file: here[is_drawn] for file, here in wanted.items()}
-    rows = _rows(task, found)
+    rows = _rows(task, sources, found)
     records = planned_records(task.sidecars, task.shard.name, task.made_of)
     with ExitStack() as stack:
         writers = {
@@ -143,7 +170,7 @@ def _copy(task: CopyTask, documents: Documents, wanted: Mapping[Copied, NDArray[
             writer.finish(_about(task, file))
 
 
-def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
+def _rows(task: CopyTask, sources: Sequence[str], found: Documents) -> pd.DataFrame:
     """What is said of every document, but for its text and the epoch."""
     layout, name = task.sidecars.layout, task.shard.name
     tiers = read_columns(layout.tiers(task.sidecars.supply.tiering, name), ["tier", QUALITY]).take(found.places)
@@ -151,7 +178,7 @@ def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
         {
             "id": read_columns(layout.rows(name), ["id"])["id"].take(found.places).to_pandas(),
             "n_tokens": found.num_tokens,
-            "source": np.asarray([source for _, source, _ in task.sources], object)[found.sources],
+            "source": np.asarray(sources, object)[found.sources],
             "tier": tiers["tier"].to_pandas(),
             QUALITY: tiers[QUALITY].to_numpy(),
             "run": task.sidecars.supply.name,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -227,7 +228,7 @@ def rows_of(output):
 
 def contents(output):
     """The bytes of all that follows from a plan."""
-    names = ("documents", "exports", "draw.json", "manifest.json", "plan.json")
+    names = ("documents", "exports", "draw.json", "files.parquet", "manifest.json", "plan.json")
     files = (
         path for name in names for path in ([Path(output, name)] if "." in name else Path(output, name).rglob("*"))
     )
@@ -288,10 +289,12 @@ def test_the_manifest_counts_what_was_written(scored, cluster, tmp_path):
     }
     found = done.rows.groupby(["phase", "source"])["n_tokens"].agg(["size", "sum"])
     assert by_source == {key: tuple(row) for key, row in zip(found.index, found.to_numpy().tolist(), strict=True)}
-    assert {each["path"] for each in done.manifest["files"]} == {
+    files = pd.read_parquet(tmp_path / "mix" / "files.parquet")
+    assert done.manifest["num_files"] == len(files)
+    assert set(files["path"]) == {
         str(path.relative_to(tmp_path / "mix")) for path in (tmp_path / "mix" / "documents").rglob("*.parquet")
     }
-    assert sum(each["tokens"] for each in done.manifest["files"]) == done.rows["n_tokens"].sum()
+    assert files["tokens"].sum() == done.rows["n_tokens"].sum()
     assert (done.manifest["seed"], done.manifest["not_written"]) == (0, ["code"])
     assert "not written: code" in done.text
 
@@ -322,6 +325,21 @@ def test_what_is_drawn_depends_on_the_seed_and_on_nothing_else(scored, cluster, 
     assert again.rows.equals(first.rows)
     columns = ["phase", "run", "shard", "position"]
     assert not other.rows[columns].equals(first.rows[columns])
+
+
+def test_the_task_of_a_shard_does_not_grow_with_the_sources(scored, cluster, tmp_path, monkeypatch):
+    sent, run_window = [], writing.run_window
+
+    def watched(client, function, items, *rest, **more):
+        sent.extend(pickle.dumps(item) for item in items if function is writing.copy_shard)
+        return run_window(client, function, items, *rest, **more)
+
+    monkeypatch.setattr(writing, "run_window", watched)
+    done = wrote(mixed(scored, tmp_path / "mix", cluster))
+    assert done.code == 0, done.text
+    names = [source.name.encode() for source in done.plan.sources if source.run]
+    assert sent
+    assert not [name for name in names for each in sent if name in each]
 
 
 def test_the_same_command_again_changes_nothing(scored, cluster, tmp_path):
