@@ -6,6 +6,9 @@ python pipelines/plan_mix.py CONFIG.toml [key=value …] [--plan]
 from command_line import OUT, end_with, parser
 
 from curation import config
+from curation.data import storage
+from curation.data.layout import Layout
+from curation.execution import lock
 from curation.mixing.folder import keep
 from curation.mixing.plan import plan
 from curation.mixing.spec import MixSpec
@@ -20,7 +23,8 @@ def main() -> int:
     for line in planned.lines():
         OUT.print(line)
     if not arguments.plan:
-        OUT.print(f"Written: {keep(planned)}")
+        with lock.hold(Layout(storage.from_root(planned.spec.output)).lock_json):
+            OUT.print(f"Written: {keep(planned)}")
     return 0
 
 

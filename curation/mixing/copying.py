@@ -1,9 +1,12 @@
 """The copying task: what is drawn of one shard, into a file for each phase and epoch."""
 
 import heapq
-from collections.abc import Iterator, Mapping
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +19,13 @@ from curation.data import storage
 from curation.data.inputs import InputSpec
 from curation.data.reader import read
 from curation.data.shards import Shard
-from curation.data.sidecar import SidecarWriter, iter_columns, read_columns, read_record
+from curation.data.sidecar import Record, SidecarWriter, iter_columns, read_columns, read_record
 from curation.mixing import drawing
 from curation.mixing.cuts import Documents, documents_of
 from curation.mixing.drawing import Cut
 from curation.mixing.folder import MixFolder
 from curation.mixing.spec import QUALITY
-from curation.mixing.supply import Key, Sidecars
+from curation.mixing.supply import Key, Sidecars, planned_records
 
 SCHEMA = pa.schema(
     [
@@ -40,18 +43,25 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class CopyTask:
-    """Copy what is drawn of a shard to the mix at `root`; `made_of` is what all of it follows from.
+    """Copy what is drawn of a shard to the mix at `root`; `mix` is what all documents there follow from.
 
-    `sources` are those of the run, each with its cuts. Text is read as `reading` says, or with `copies` from the run's
-    own documents/, where they follow from its tiers.
+    `made_of` is what the shard's tiers have to follow from. Text is read as `reading` says, or with `copies` from the
+    run's own documents/, where they follow from its tiers. What is drawn stands in the mix's draw.json, which workers
+    read once: tasks are many, and sources may be.
     """
 
     root: str
-    made_of: str
+    mix: str
     sidecars: Sidecars
     shard: Shard
+    made_of: str
     reading: InputSpec
     copies: bool
+
+
+class Draw(NamedTuple):
+    """What all tasks of a run share: the phases, and the run's sources in the order of the plan, each with its cuts."""
+
     seed: int
     phases: tuple[str, ...]
     sources: tuple[tuple[Key, str, tuple[Cut, ...]], ...]
@@ -79,14 +89,15 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     """Write what is drawn of a shard. Runs on a worker.
 
     What is there already and follows from the same stays as it is; the text is read only if anything is missing. Raises
-    ShardError when the input is not what was scored.
+    ShardError when the input is not what was scored, or its tiers are not those that were planned with.
     """
-    places = tuple((key, row) for row, (key, *_) in enumerate(task.sources))
-    found = documents_of(task.sidecars, task.seed, task.shard.name, places)
-    before = drawing.times_before([cuts for *_, cuts in task.sources], found.sources, found.keys)
-    wanted = dict(_files(task, found, before))
+    draw = _draws(task.root, task.mix)[task.sidecars.supply.name]
+    places = tuple((key, row) for row, (key, *_) in enumerate(draw.sources))
+    found = documents_of(task.sidecars, draw.seed, task.shard.name, task.made_of, places)
+    before = drawing.times_before([cuts for *_, cuts in draw.sources], found.sources, found.keys)
+    wanted = dict(_files(task, draw.phases, found, before))
     if not all(_follows(task, file) for file in wanted):
-        _copy(task, found, wanted)
+        _copy(task, [name for _, name, _ in draw.sources], found, wanted)
     times = np.diff(before, axis=1)
     drawn = (
         (phase, int(row), int(here.sum()), int((here * found.num_tokens[found.sources == row]).sum()))
@@ -96,10 +107,25 @@ def copy_shard(task: CopyTask) -> ShardCopied:
     return ShardCopied(tuple(wanted), tuple(drawn))
 
 
-def _files(task: CopyTask, found: Documents, before: NDArray[np.int64]) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
+@lru_cache(maxsize=2)
+def _draws(root: str, mix: str) -> dict[str, Draw]:
+    """What a mix draws, by run."""
+    url = MixFolder(root).draw_json
+    known = json.loads(storage.read_bytes(url))
+    if known["made_of"] != mix:
+        raise ShardError(f"{url}: is of another plan by now; start the same command again.")
+    sources = defaultdict(list)
+    for each in known["sources"]:
+        sources[each["run"]].append((tuple(each["key"]), each["name"], tuple(Cut(*cut) for cut in each["cuts"])))
+    return {run: Draw(known["seed"], tuple(known["phases"]), tuple(drawn)) for run, drawn in sources.items()}
+
+
+def _files(
+    task: CopyTask, phases: Sequence[str], found: Documents, before: NDArray[np.int64]
+) -> Iterator[tuple[Copied, NDArray[np.bool_]]]:
     """The files of a shard, and which of its documents are in each."""
     folder = MixFolder("")
-    for place, phase in enumerate(task.phases):
+    for place, phase in enumerate(phases):
         begin, end = before[:, place], before[:, place + 1]
         for epoch in range(int(begin.min(initial=0)), int(end.max(initial=0))):
             here = (begin <= epoch) & (epoch < end)
@@ -109,7 +135,7 @@ def _files(task: CopyTask, found: Documents, before: NDArray[np.int64]) -> Itera
 
 
 def _about(task: CopyTask, file: Copied) -> dict[str, Any]:
-    where = {"kind": "mix", "mix": task.made_of, "run": task.sidecars.supply.name, "shard": task.shard.name}
+    where = {"kind": "mix", "mix": task.mix, "run": task.sidecars.supply.name, "shard": task.shard.name}
     return where | {"phase": file.phase, "epoch": file.epoch, "num_rows": file.documents, "tokens": file.tokens}
 
 
@@ -118,14 +144,20 @@ def _follows(task: CopyTask, file: Copied) -> bool:
     return record is not None and _about(task, file).items() <= record.items()
 
 
-def _copy(task: CopyTask, found: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]) -> None:
-    rows = _rows(task, found)
+def _copy(
+    task: CopyTask, sources: Sequence[str], documents: Documents, wanted: Mapping[Copied, NDArray[np.bool_]]
+) -> None:
+    is_drawn = np.logical_or.reduce([*wanted.values()])
+    found = Documents(*(each[is_drawn] for each in documents))
+    wanted = {file: here[is_drawn] for file, here in wanted.items()}
+    rows = _rows(task, sources, found)
+    records = planned_records(task.sidecars, task.shard.name, task.made_of)
     with ExitStack() as stack:
         writers = {
             file: stack.enter_context(SidecarWriter(storage.join(task.root, file.path), SCHEMA)) for file in wanted
         }
         num_found = 0
-        for positions, texts in _texts(task):
+        for positions, texts in _texts(task, *records, tuple(rows["tier"].unique())):
             begin, end = np.searchsorted(found.positions, positions[[0, -1]] + [0, 1])
             places = np.searchsorted(positions, found.positions[begin:end])
             num_found += int((positions[places] == found.positions[begin:end]).sum())
@@ -138,7 +170,7 @@ def _copy(task: CopyTask, found: Documents, wanted: Mapping[Copied, NDArray[np.b
             writer.finish(_about(task, file))
 
 
-def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
+def _rows(task: CopyTask, sources: Sequence[str], found: Documents) -> pd.DataFrame:
     """What is said of every document, but for its text and the epoch."""
     layout, name = task.sidecars.layout, task.shard.name
     tiers = read_columns(layout.tiers(task.sidecars.supply.tiering, name), ["tier", QUALITY]).take(found.places)
@@ -146,7 +178,7 @@ def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
         {
             "id": read_columns(layout.rows(name), ["id"])["id"].take(found.places).to_pandas(),
             "n_tokens": found.num_tokens,
-            "source": np.asarray([source for _, source, _ in task.sources], object)[found.sources],
+            "source": np.asarray(sources, object)[found.sources],
             "tier": tiers["tier"].to_pandas(),
             QUALITY: tiers[QUALITY].to_numpy(),
             "run": task.sidecars.supply.name,
@@ -156,16 +188,15 @@ def _rows(task: CopyTask, found: Documents) -> pd.DataFrame:
     )
 
 
-def _texts(task: CopyTask) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
-    """Positions and texts of a shard in order, some at a time; of its copies only those of tiers that are there."""
+def _texts(
+    task: CopyTask, rows: Record, tiers: Record, drawn: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], "pd.Series[str]"]]:
+    """Positions and texts of a shard in order, some at a time; from its copies if all `drawn` tiers have them."""
     layout, name = task.sidecars.layout, task.shard.name
-    rows, tiers = read_record(layout.rows(name)), read_record(layout.tiers(task.sidecars.supply.tiering, name))
-    if rows is None or tiers is None:
-        raise ShardError(f"{layout.root}: the sidecars of shard {name} are gone; plan the mix again.")
-    copies = [layout.documents(tier, name) for tier in tiers["tiers"]] if task.copies else []
-    records = [(url, record) for url in copies if (record := read_record(url)) is not None]
-    if records and all(record[key] == tiers[key] for _, record in records for key in ("input", "reading", "opinion")):
-        yield from _merged([url for url, _ in records], task.reading.partition_bytes)
+    copies = [layout.documents(tier, name) for tier in drawn] if task.copies else []
+    about = {key: tiers[key] for key in ("input", "reading", "opinion")}
+    if copies and all(about.items() <= (read_record(url) or {}).items() for url in copies):
+        yield from _merged(copies, task.reading.partition_bytes)
         return
     reader = read(task.shard, task.reading)
     for partition in reader:
@@ -186,7 +217,7 @@ def _merged(urls: list[str], most_bytes: int) -> Iterator[tuple[NDArray[np.int64
     for position, text in heapq.merge(*map(_each, urls)):
         positions.append(position)
         texts.append(text)
-        num_bytes += len(text)
+        num_bytes += len(text.encode())
         if num_bytes >= most_bytes:
             yield np.asarray(positions), pd.Series(texts, dtype="str")
             positions, texts, num_bytes = [], [], 0

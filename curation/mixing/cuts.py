@@ -43,11 +43,14 @@ class Documents(NamedTuple):
 
 @dataclass(frozen=True)
 class PassTask:
-    """Look at the keys of some shards of a run; `bins`, numbers of source and bin, are what the second one wants."""
+    """Look at the keys of some shards of a run, each with what it is made of.
+
+    `bins`, numbers of source and bin, are what the second pass wants.
+    """
 
     sidecars: Sidecars
     seed: int
-    shards: tuple[str, ...]
+    shards: tuple[tuple[str, str], ...]
     sources: Places
     bins: tuple[int, ...] = ()
 
@@ -57,9 +60,9 @@ def places_of(plan: MixPlan, run: str) -> Places:
     return tuple((each.key, place) for place, each in enumerate(plan.sources) if each.run == run)
 
 
-def documents_of(sidecars: Sidecars, seed: int, shard: str, sources: Places) -> Documents:
-    """What can be drawn of a shard."""
-    rows, place_of = source_rows(sidecars, shard), dict(sources)
+def documents_of(sidecars: Sidecars, seed: int, shard: str, made_of: str, sources: Places) -> Documents:
+    """What can be drawn of a shard. Raises ShardError when it is not `made_of` what it was planned with."""
+    rows, place_of = source_rows(sidecars, shard, made_of), dict(sources)
     found = np.asarray([place_of.get(key, -1) for key in rows.keys], np.intp)[rows.codes]
     known = found >= 0
     places = rows.places[known]
@@ -93,16 +96,7 @@ def find_cuts(
     on_workers: OnWorkers, plan: MixPlan, runs: Sequence[Tiered], seed: int, stopping: Callable[[], bool]
 ) -> Drawn | None:
     """Where all phases end; None when it was told to stop. Raises ShardError when sidecars are not what was planned."""
-    tasks = [
-        PassTask(
-            run.sidecars,
-            seed,
-            tuple(shard.name for shard in run.shards[start : start + _SHARDS_PER_TASK]),
-            places_of(plan, run.supply.name),
-        )
-        for run in runs
-        for start in range(0, len(run.shards), _SHARDS_PER_TASK)
-    ]
+    tasks = list(_pass_tasks(plan, runs, seed))
     sums = np.zeros((len(plan.sources), NUM_BINS), np.int64)
     longest = np.zeros(len(plan.sources), np.int64)
     for numbers, tokens, most in _results(on_workers, first_pass, tasks):
@@ -118,12 +112,22 @@ def find_cuts(
     if stopping():
         return None
     numbers, keys, tokens = (np.concatenate(each) for each in zip(*parts, strict=True))
-    documents = {number: (keys[numbers == number], tokens[numbers == number]) for number in wanted}
+    order = np.argsort(numbers, kind="stable")  # all are wanted, so one stretch of them after the other is a bin
+    stretches = np.split(order, np.searchsorted(numbers[order], wanted[1:]))
+    documents = {number: (keys[here], tokens[here]) for number, here in zip(wanted, stretches, strict=False)}
     cuts = (
         tuple(Cut(end.whole, drawing.key_at(*documents[end.number], end.left) if end.left else 0) for end in each)
         for each in ends
     )
     return Drawn(tuple(cuts), tuple(longest.tolist()))
+
+
+def _pass_tasks(plan: MixPlan, runs: Sequence[Tiered], seed: int) -> Iterator[PassTask]:
+    for run in runs:
+        shards = [(shard.name, made_of) for shard, made_of in zip(run.shards, run.made_of, strict=True)]
+        places = places_of(plan, run.supply.name)
+        for start in range(0, len(shards), _SHARDS_PER_TASK):
+            yield PassTask(run.sidecars, seed, tuple(shards[start : start + _SHARDS_PER_TASK]), places)
 
 
 class _End(NamedTuple):
@@ -149,8 +153,8 @@ def _ends(plan: MixPlan, sums: NDArray[np.int64]) -> list[list[_End]]:
 
 
 def _numbered(task: PassTask) -> Iterator[tuple[Documents, NDArray[np.int64]]]:
-    for shard in task.shards:
-        documents = documents_of(task.sidecars, task.seed, shard, task.sources)
+    for shard, made_of in task.shards:
+        documents = documents_of(task.sidecars, task.seed, shard, made_of, task.sources)
         yield documents, documents.sources * NUM_BINS + drawing.bins(documents.keys)
 
 

@@ -38,6 +38,11 @@ class MixFolder:
         """What has been written, when all is."""
         return storage.join(self.root, "manifest.json")
 
+    @property
+    def files_parquet(self) -> str:
+        """Every file of documents, and what it holds."""
+        return storage.join(self.root, "files.parquet")
+
     def export(self, of: str, name: str) -> str:
         """A file for a trainer: of the sources as `planned`, or of the documents as `written`."""
         return storage.join(self.root, "exports", of, name)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from curation import config
 from curation.core.errors import ConfigError
 from curation.core.extras import missing
+from curation.core.words import counted
 from curation.data import storage
 from curation.data.layout import Layout
 from curation.mixing.solving import TOLERANCE, Source, limits, most_tokens, solve
@@ -20,17 +21,24 @@ from curation.mixing.supply import Tiered, counted_source, sources_of, tiered
 
 FORMAT = 1
 FILE = "plan.json"
+MOST_EPOCHS = 100
+"""Of a source whose documents are written: each epoch of a shard is a file, and all of them are open at once."""
+
 _ROUNDING = 1e-6  # of a token: 0.1 epochs of 10 tokens are one
 
 
 class Run(NamedTuple):
-    """A run that a mix draws from: how its tokens were counted, and the identity of what was planned with."""
+    """A run that a mix draws from: how its tokens were counted, and the identity of what was planned with.
+
+    `left_out` is how many of its shards have no tiers, and so are none of it.
+    """
 
     name: str
     path: str
     tiering: str
     tokens: str
     identity: str
+    left_out: int = 0
 
 
 class Gain(NamedTuple):
@@ -129,6 +137,8 @@ class MixPlan:
         """The plan for people."""
         for run in self.runs:
             yield f"run {run.name}: tiering {run.tiering} of {run.path}; tokens are {run.tokens}"
+            if run.left_out:
+                yield f"run {run.name}: {counted(run.left_out, 'shard')} without tiers left out (allow_partial)"
         weights, epochs = self.weights, self.epochs
         width = max(len(each.name) for each in self.sources)
         for at, phase in enumerate(self.spec.phase):
@@ -170,8 +180,17 @@ def plan(spec: MixSpec) -> MixPlan:
     if mistakes := [*mistakes, *spec.idle([each.labels for each in found])]:
         raise ConfigError(*mistakes)
     tokens = _whole(spec, found, solve(spec, found))
+    if mistakes := list(_too_often(found, tokens)):
+        raise ConfigError(*mistakes)
     drawn = tuple(
-        Run(each.supply.name, each.sidecars.layout.root, each.supply.tiering, each.tokens, each.identity)
+        Run(
+            each.supply.name,
+            each.sidecars.layout.root,
+            each.supply.tiering,
+            each.tokens,
+            each.identity,
+            each.num_left_out,
+        )
         for each in runs
     )
     return MixPlan(spec, drawn, found, tokens, tuple(one_more_epoch(spec, found)))
@@ -244,6 +263,16 @@ def _whole(spec: MixSpec, found: Sequence[Source], epochs: NDArray[np.float64]) 
     if mistakes:
         raise ConfigError(*mistakes)
     return tokens
+
+
+def _too_often(found: Sequence[Source], tokens: NDArray[np.int64]) -> Iterator[str]:
+    """Sources that could not be written so often."""
+    for source, drawn in zip(found, tokens.sum(axis=1).tolist(), strict=True):
+        if source.run and drawn > MOST_EPOCHS * source.num_tokens:
+            yield (
+                f"{source.name}: would be drawn {drawn / source.num_tokens:,.0f} times, and documents are written at "
+                f"most {MOST_EPOCHS} times; name a limit, or ask for fewer tokens."
+            )
 
 
 def _change(tokens: NDArray[np.int64], row: int, at: int, most: float, by: int) -> int:

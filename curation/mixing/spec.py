@@ -26,7 +26,8 @@ class RunSupply:
     """The tokens of a tiering in the directory of a run, a source for every tier and value of the columns `by`.
 
     `by` may name "quality", the bucket, carried columns and labels of classifiers. `tiers` are those that are supply,
-    by default all but `unscored` and `rejected`. `labels` are given to all of them.
+    by default all but `unscored` and `rejected`. `labels` are given to all of them. With `allow_partial` shards without
+    tiers are left out.
     """
 
     path: str
@@ -35,6 +36,7 @@ class RunSupply:
     by: tuple[str, ...] = ()
     tiers: tuple[str, ...] = ()
     labels: Labels = ()
+    allow_partial: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from curation.core.errors import ConfigError, ShardError
-from curation.core.fingerprint import fingerprint_each
+from curation.core.fingerprint import fingerprint, fingerprint_each
 from curation.core.words import counted
 from curation.data import storage
 from curation.data.layout import Layout
@@ -58,11 +58,14 @@ class Sidecars:
 class Tiered:
     """A tiering of a run as supply: its shards, what their footers say of the tiers, how its tokens were counted.
 
-    `identity` follows from all that decides which documents are in which source.
+    `num_left_out` shards beside these have no tiers. `made_of` says for each shard what its rows and tiers follow from,
+    `identity` all that decides which documents are in which source.
     """
 
     sidecars: Sidecars
     shards: tuple[Shard, ...]
+    num_left_out: int
+    made_of: tuple[str, ...]
     totals: tuple[Mapping[str, Mapping[str, int]], ...]
     tokens: str
     identity: str
@@ -95,17 +98,23 @@ def tiered(supply: RunSupply) -> Tiered:
     where = f"run.{supply.name}"
     if not storage.exists(layout.shards):
         raise ConfigError(f"{where}.path: {supply.path!r} is no directory of a run: it has no shards.parquet.")
-    shards = read_shards(layout.shards)
+    listed = read_shards(layout.shards)
     with ThreadPoolExecutor(_READ_THREADS) as threads:
-        rows = list(threads.map(lambda shard: read_record(layout.rows(shard.name)), shards))
-        tiers = list(threads.map(lambda shard: read_record(layout.tiers(supply.tiering, shard.name)), shards))
+        rows = list(threads.map(lambda shard: read_record(layout.rows(shard.name)), listed))
+        tiers = list(threads.map(lambda shard: read_record(layout.tiers(supply.tiering, shard.name)), listed))
     if not any(tiers):
         raise ConfigError(f"{where}.tiering: there is no tiering {supply.tiering!r} in {layout.root}.")
-    known = [(row, tier) for row, tier in zip(rows, tiers, strict=True) if row and tier and _belong(row, tier)]
-    if len(known) < len(shards):
+    complete = [
+        (shard, row, tier)
+        for shard, row, tier in zip(listed, rows, tiers, strict=True)
+        if row and tier and _belong(row, tier)
+    ]
+    shards, known = tuple(shard for shard, *_ in complete), [(row, tier) for _, row, tier in complete]
+    num_left_out = len(listed) - len(shards)
+    if num_left_out and not (known and supply.allow_partial):
         raise ConfigError(
-            f"{where}: {counted(len(shards) - len(known), 'shard')} of {layout.root} have no tiers, or tiers of what "
-            "they held before; form them first, with the command that made them."
+            f"{where}: {counted(num_left_out, 'shard')} of {layout.root} have no tiers, or tiers of what they held "
+            "before. Form them with the command that made the others, or leave them out with allow_partial = true."
         )
     told = {"opinions": {tier["opinion"] for _, tier in known}, "counts": {row["tokens"] for row, _ in known}}
     if mixed := [what for what, kinds in told.items() if len(kinds) > 1]:
@@ -125,6 +134,8 @@ def tiered(supply: RunSupply) -> Tiered:
     return Tiered(
         Sidecars(supply, layout, columns),
         shards,
+        num_left_out,
+        tuple(_made_of(*each) for each in known),
         totals,
         str(known[0][0]["tokens"]),
         fingerprint_each(chain([told_by], facts)),
@@ -143,7 +154,7 @@ def sources_of(run: Tiered) -> Iterator[Source]:
                     totals.add((tier,), sizes["documents"], sizes["tokens"], sizes["bytes"])
     else:
         with ThreadPoolExecutor(_COUNT_THREADS) as threads:
-            for found in threads.map(partial(_count, run.sidecars), run.shards):
+            for found in threads.map(partial(_count, run.sidecars), run.shards, run.made_of):
                 for key, *held in found:
                     totals.add(key, *held)
                 if len(totals.by_key) > MOST_SOURCES:
@@ -164,13 +175,17 @@ def _named(value: str) -> str:
     return "%6Eone" if value == _MISSING else value.replace("%", "%25").replace("/", "%2F") or _MISSING
 
 
-def source_rows(run: Sidecars, shard: str) -> SourceRows:
-    """The rows of a shard that can be drawn: documents that were scored, in tiers that are supply, by key."""
+def source_rows(run: Sidecars, shard: str, made_of: str) -> SourceRows:
+    """The rows of a shard that can be drawn: documents that were scored, in tiers that are supply, by key.
+
+    Raises ShardError as `planned_records`.
+    """
     url = run.layout.tiers(run.supply.tiering, shard)
     tiers = read_columns(url, ["tier", *(QUALITY for each in run.columns if each.where is None)])
     rows = read_columns(run.layout.rows(shard), ["n_tokens", "n_bytes", "state"])
     if len(rows) != len(tiers):
         raise ShardError(f"{url}: has {len(tiers)} rows, and there are {len(rows)} in rows/; form the tiering again.")
+    planned_records(run, shard, made_of)
     known = tiers.to_pandas()
     for each in run.columns:
         if each.where is not None:
@@ -183,6 +198,21 @@ def source_rows(run: Sidecars, shard: str) -> SourceRows:
     places = np.flatnonzero(is_drawn & (rows["state"].to_pandas() == "ok").to_numpy())
     sizes = (rows[name].to_numpy()[places] for name in ("n_tokens", "n_bytes"))
     return SourceRows(places, tuple(keys), codes[places], *sizes)
+
+
+def planned_records(run: Sidecars, shard: str, made_of: str) -> tuple[Record, Record]:
+    """What the footers say of the rows and the tiers of a shard.
+
+    Raises ShardError unless that is what a plan was made with. Ask after reading columns: files are replaced as a
+    whole, so what was read before is of the same files.
+    """
+    rows, tiers = read_record(run.layout.rows(shard)), read_record(run.layout.tiers(run.supply.tiering, shard))
+    if rows is None or tiers is None or _made_of(rows, tiers) != made_of:
+        raise ShardError(
+            f"run.{run.supply.name}: shard {shard} of {run.layout.root} was scored or tiered again since it was "
+            "planned with; plan again."
+        )
+    return rows, tiers
 
 
 def is_supply(supply: RunSupply, tier: str) -> bool:
@@ -206,6 +236,12 @@ def _belong(rows: Record, tiers: Record) -> bool:
     return all(rows[key] == tiers[key] for key in ("input", "reading"))
 
 
+def _made_of(rows: Record, tiers: Record) -> str:
+    """What rows and tiers follow from, in a few bytes, for there are many shards."""
+    about = [[rows[key] for key in ("input", "reading", "tokens")]]
+    return fingerprint([*about, [tiers[key] for key in ("input", "reading", "opinion")]])[:16]
+
+
 def _column(supply: RunSupply, layout: Layout, shards: Sequence[Shard], name: str) -> Column:
     if name == QUALITY:
         return Column(name, None)
@@ -227,9 +263,9 @@ def _told_apart(
     return codes, [(*keys[place], values[value]) for place, value in pairs]
 
 
-def _count(run: Sidecars, shard: Shard) -> list[tuple[Key, int, int, int]]:
+def _count(run: Sidecars, shard: Shard, made_of: str) -> list[tuple[Key, int, int, int]]:
     """Documents, tokens and bytes of every source in a shard."""
-    rows = source_rows(run, shard.name)
+    rows = source_rows(run, shard.name, made_of)
     num_documents = np.bincount(rows.codes, minlength=len(rows.keys))
     num_tokens, num_bytes = np.zeros((2, len(rows.keys)), np.int64)
     np.add.at(num_tokens, rows.codes, rows.num_tokens)

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -22,6 +23,7 @@ from curation.core.words import counted
 from curation.data import storage
 from curation.data.inputs import InputSpec
 from curation.data.layout import Layout
+from curation.data.sidecar import SidecarWriter
 from curation.execution.cluster.connect import connect
 from curation.execution.documents import NAME
 from curation.execution.log import RunLog
@@ -43,6 +45,16 @@ from curation.mixing.supply import NO_SUPPLY, Tiered
 
 FORMAT = 1
 _DISK_SHARE = 0.5  # of the bytes of text; web text in English takes 0.45 in Parquet
+
+
+FILES = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("run", "shard", "path", "phase")),
+        pa.field("epoch", pa.int32(), nullable=False),
+        *(pa.field(name, pa.int64(), nullable=False) for name in ("documents", "tokens")),
+    ]
+)
+"""The files that were written, their paths below the mix."""
 
 
 class Reading(NamedTuple):
@@ -118,18 +130,20 @@ def plan(spec: MixSpec) -> WritePlan:
             readings[then.name] = _reading(run)
         except ConfigError as error:
             mistakes += error.mistakes
-    drawn = [[each.name, *row] for each, row in zip(planned.sources, planned.tokens.tolist(), strict=True) if each.run]
-    made_of = {"seed": spec.seed, "phases": [each.name for each in spec.phase], "drawn": drawn}
-    identities = {each.name: each.identity for each in planned.runs}
-    found = WritePlan(spec, planned, runs, readings, fingerprint(made_of | {"runs": identities}))
+    found = WritePlan(spec, planned, runs, readings, _made_of(spec.seed, planned))
     if mistakes := [*mistakes, *_place_mistakes(found)]:
         raise ConfigError(*mistakes)
     return found
 
 
 def write(planned: WritePlan, console: Console) -> int:
-    """Write the documents; the caller holds the lock of the output. Gives the exit code of a run."""
+    """Write the documents; the caller holds the lock of the output. Gives the exit code of a run.
+
+    Raises ConfigError when another plan, or documents of another, came here before the lock was held.
+    """
     spec = planned.spec
+    if mistakes := list(_overtaken(planned)):
+        raise ConfigError(*mistakes)
     storage.sweep_scratch(spec.output)
     with RunLog(Layout(spec.output)) as log, stop_on_signals(IN_FLIGHT_PER_WORKER, TASK_S) as stopping:
         log.event("write", made_of=planned.made_of, config=config.dump(spec))
@@ -154,6 +168,22 @@ def write(planned: WritePlan, console: Console) -> int:
         return code
 
 
+def _made_of(seed: int, plan: MixPlan) -> str:
+    """What all documents follow from: what is drawn of which run by which phase, and the seed."""
+    drawn = [[each.name, *row] for each, row in zip(plan.sources, plan.tokens.tolist(), strict=True) if each.run]
+    made_of = {"seed": seed, "phases": [each.name for each in plan.spec.phase], "drawn": drawn}
+    return fingerprint(made_of | {"runs": {each.name: each.identity for each in plan.runs}})
+
+
+def _overtaken(planned: WritePlan) -> Iterator[str]:
+    """What has come into the output since it was looked at, and until nobody else may write there."""
+    folder = planned.folder
+    data = storage.read_bytes(folder.plan_json) if storage.exists(folder.plan_json) else b""
+    if not data or _made_of(planned.spec.seed, MixPlan.from_json(data, folder.plan_json)) != planned.made_of:
+        yield f"{folder.plan_json}: was planned anew meanwhile; start write_mix.py again with the settings that it has."
+    yield from _other_documents(planned)
+
+
 def _reading(run: Tiered) -> Reading:
     """As it was scored, but for all that was read beside the text."""
     layout, supply = run.sidecars.layout, run.supply
@@ -171,14 +201,20 @@ def _place_mistakes(planned: WritePlan) -> Iterator[str]:
     if (problem := storage.why_not_writable(output)) is not None:
         yield f"output: {output} cannot be written: {problem}. Choose another place."
     elif storage.exists(folder.draw_json):
-        if json.loads(storage.read_bytes(folder.draw_json))["made_of"] != planned.made_of:
-            yield (
-                f"output: {output} holds documents of another plan or seed, and none are overwritten. Choose another "
-                "output, or remove that folder."
-            )
+        yield from _other_documents(planned)
     elif (free := storage.free_bytes(output)) is not None and free < planned.disk_bytes:
         need = f"this writes about {planned.disk_bytes:,}"
         yield f"output: {output} has {free:,} bytes free; {need}. Choose another place."
+
+
+def _other_documents(planned: WritePlan) -> Iterator[str]:
+    """That documents are there which follow from something else."""
+    output, url = planned.spec.output, planned.folder.draw_json
+    if storage.exists(url) and json.loads(storage.read_bytes(url))["made_of"] != planned.made_of:
+        yield (
+            f"output: {output} holds documents of another plan or seed, and none are overwritten. Choose another "
+            "output, or remove that folder."
+        )
 
 
 def _drawn(planned: WritePlan, on_workers: OnWorkers, stopping: Callable[[], bool]) -> Drawn | None:
@@ -191,10 +227,11 @@ def _drawn(planned: WritePlan, on_workers: OnWorkers, stopping: Callable[[], boo
     found = find_cuts(on_workers, planned.plan, planned.runs, planned.spec.seed, stopping)
     if found is not None:
         sources = [
-            {"name": source.name, "longest": longest, "cuts": cuts}
+            {"name": source.name, "run": source.run, "key": source.key, "longest": longest, "cuts": cuts}
             for source, cuts, longest in zip(planned.plan.sources, found.cuts, found.longest, strict=True)
         ]
-        about = {"format": FORMAT, "made_of": planned.made_of, "seed": planned.spec.seed}
+        phases = [each.name for each in planned.spec.phase]
+        about = {"format": FORMAT, "made_of": planned.made_of, "seed": planned.spec.seed, "phases": phases}
         storage.write_bytes(url, as_json(about | {"sources": sources}))
     return found
 
@@ -212,7 +249,7 @@ class _Done:
 
 def _copy_all(planned: WritePlan, drawn: Drawn, on_workers: OnWorkers, console: Console, done: _Done) -> None:
     done.longest = drawn.longest
-    tasks = sorted(_tasks(planned, drawn), key=lambda task: -task.shard.num_bytes)
+    tasks = sorted(_tasks(planned), key=lambda task: -task.shard.num_bytes)
     places = {run.supply.name: [place for _, place in places_of(planned.plan, run.supply.name)] for run in planned.runs}
     with progress("writing", sum(task.shard.num_bytes for task in tasks), console) as advance:
         for outcome in on_workers(copy_shard, tasks):
@@ -232,25 +269,12 @@ def _copy_all(planned: WritePlan, drawn: Drawn, on_workers: OnWorkers, console: 
             )
 
 
-def _tasks(planned: WritePlan, drawn: Drawn) -> Iterator[CopyTask]:
-    plan, spec = planned.plan, planned.spec
+def _tasks(planned: WritePlan) -> Iterator[CopyTask]:
+    output, mix = planned.spec.output, planned.made_of
     for run in planned.runs:
-        name = run.supply.name
-        reading = planned.readings[name]
-        sources = tuple((key, plan.sources[place].name, drawn.cuts[place]) for key, place in places_of(plan, name))
-        phases = tuple(each.name for each in spec.phase)
-        for shard in run.shards:
-            yield CopyTask(
-                spec.output,
-                planned.made_of,
-                run.sidecars,
-                shard,
-                reading.input,
-                reading.copies,
-                spec.seed,
-                phases,
-                sources,
-            )
+        reading = planned.readings[run.supply.name]
+        for shard, made_of in zip(run.shards, run.made_of, strict=True):
+            yield CopyTask(output, mix, run.sidecars, shard, made_of, reading.input, reading.copies)
 
 
 def _finish(planned: WritePlan, done: _Done, console: Console) -> int:
@@ -277,7 +301,10 @@ def _finish(planned: WritePlan, done: _Done, console: Console) -> int:
         phases.append({"name": phase.name, "tokens": num_tokens, "documents": num_documents, "sources": drawn})
         console.print(f"phase {phase.name}: {num_documents:,} documents, {num_tokens:,} tokens", highlight=False)
         export(folder, "written", phase.name, int(plan.tokens[:, at].sum()), _parts(planned, at))
-    files = [{"run": run, "shard": shard} | file._asdict() for run, shard, file in done.files]
+    files = sorted(({"run": run, "shard": shard} | file._asdict() for run, shard, file in done.files), key=_path)
+    with SidecarWriter(folder.files_parquet, FILES) as writer:
+        writer.write(pa.Table.from_pylist(files, FILES))
+        writer.finish({"kind": "mix files", "mix": planned.made_of, "num_rows": len(files)})
     manifest = {
         "format": FORMAT,
         "made_of": planned.made_of,
@@ -286,7 +313,7 @@ def _finish(planned: WritePlan, done: _Done, console: Console) -> int:
         "runs": [each._asdict() for each in plan.runs],
         "not_written": [each.name for each in plan.sources if not each.run],
         "phases": phases,
-        "files": sorted(files, key=lambda each: str(each["path"])),
+        "num_files": len(files),
     }
     storage.sync_folders(spec.output)
     storage.write_bytes(folder.manifest_json, as_json(manifest))
@@ -294,6 +321,10 @@ def _finish(planned: WritePlan, done: _Done, console: Console) -> int:
         console.print(f"does not add up: {problem}", highlight=False, markup=False)
     console.print(f"Written: {counted(len(files), 'file')} in {spec.output}", highlight=False)
     return INCOMPLETE if problems else RECONCILED
+
+
+def _path(file: Mapping[str, Any]) -> str:
+    return str(file["path"])
 
 
 def _parts(planned: WritePlan, phase: int) -> list[Part]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -21,7 +22,9 @@ from run_files import REPOSITORY, documents, execute, wait_until, write_jsonl
 from curation import config
 from curation.classifiers import tiny_bert
 from curation.core.errors import ConfigError
+from curation.data.layout import Layout
 from curation.data.shards import read_shards, write_shards
+from curation.execution import lock
 from curation.execution.cluster.spec import ClusterSpec
 from curation.execution.retier import RetierSpec, retier
 from curation.execution.retier import plan as plan_retier
@@ -180,8 +183,35 @@ def test_supply_that_is_not_there_is_refused(scored, supply, words):
 def test_tiers_of_former_rows_are_no_supply(runs):
     run = runs / "first" / "run"
     (run / "tierings" / "default" / "tiers" / "0.jsonl.parquet").unlink()
-    with pytest.raises(ConfigError, match=r"1 shard of .* have no tiers, or tiers of what they held before"):
+    with pytest.raises(ConfigError, match=r"1 shard of .* have no tiers, .*Form them.* with allow_partial = true"):
         plan(supplies(RunSupply(str(run), "first")))
+
+
+def test_shards_without_tiers_are_left_out_where_that_is_allowed_and_counted(runs, cluster, tmp_path):
+    run = runs / "first" / "run"
+    for folder in ("rows", "tierings/default/tiers"):
+        (run / folder / "0.jsonl.parquet").unlink()
+    (runs / "first" / "documents" / "0.jsonl").unlink()
+    partial = RunSupply(str(run), "first", allow_partial=True)
+    spec = mixed(runs, tmp_path / "mix", cluster, run=(partial,), tokens=(9_000, 3_000))
+    assert counts(spec).items() >= expected(frame(run), ()).items()
+    assert "run first: 1 shard without tiers left out (allow_partial)" in list(plan(spec).lines())
+    done = wrote(spec)
+    assert done.code == 0, done.text
+    assert set(done.rows["shard"]) == {"1.jsonl", "2.jsonl", "3.jsonl"}
+    assert [each["left_out"] for each in done.manifest["runs"]] == [1]
+
+
+def test_shards_whose_tiers_came_since_a_mix_was_planned_without_them_are_a_change(runs, cluster, tmp_path):
+    tiers = runs / "first" / "run" / "tierings" / "default" / "tiers" / "0.jsonl.parquet"
+    data = tiers.read_bytes()
+    tiers.unlink()
+    partial = RunSupply(str(runs / "first" / "run"), "first", allow_partial=True)
+    spec = mixed(runs, tmp_path / "mix", cluster, run=(partial,), tokens=(9_000, 3_000))
+    keep(plan(spec))
+    tiers.write_bytes(data)
+    with pytest.raises(ConfigError, match=r"run.first: .* has changed since it was planned with"):
+        writing.plan(spec)
 
 
 def mixed(runs, output, cluster, *, tokens=(24_000, 16_000), names=("first", "second"), **more):
@@ -222,7 +252,7 @@ def rows_of(output):
 
 def contents(output):
     """The bytes of all that follows from a plan."""
-    names = ("documents", "exports", "draw.json", "manifest.json", "plan.json")
+    names = ("documents", "exports", "draw.json", "files.parquet", "manifest.json", "plan.json")
     files = (
         path for name in names for path in ([Path(output, name)] if "." in name else Path(output, name).rglob("*"))
     )
@@ -283,10 +313,12 @@ def test_the_manifest_counts_what_was_written(scored, cluster, tmp_path):
     }
     found = done.rows.groupby(["phase", "source"])["n_tokens"].agg(["size", "sum"])
     assert by_source == {key: tuple(row) for key, row in zip(found.index, found.to_numpy().tolist(), strict=True)}
-    assert {each["path"] for each in done.manifest["files"]} == {
+    files = pd.read_parquet(tmp_path / "mix" / "files.parquet")
+    assert done.manifest["num_files"] == len(files)
+    assert set(files["path"]) == {
         str(path.relative_to(tmp_path / "mix")) for path in (tmp_path / "mix" / "documents").rglob("*.parquet")
     }
-    assert sum(each["tokens"] for each in done.manifest["files"]) == done.rows["n_tokens"].sum()
+    assert files["tokens"].sum() == done.rows["n_tokens"].sum()
     assert (done.manifest["seed"], done.manifest["not_written"]) == (0, ["code"])
     assert "not written: code" in done.text
 
@@ -317,6 +349,21 @@ def test_what_is_drawn_depends_on_the_seed_and_on_nothing_else(scored, cluster, 
     assert again.rows.equals(first.rows)
     columns = ["phase", "run", "shard", "position"]
     assert not other.rows[columns].equals(first.rows[columns])
+
+
+def test_the_task_of_a_shard_does_not_grow_with_the_sources(scored, cluster, tmp_path, monkeypatch):
+    sent, run_window = [], writing.run_window
+
+    def watched(client, function, items, *rest, **more):
+        sent.extend(pickle.dumps(item) for item in items if function is writing.copy_shard)
+        return run_window(client, function, items, *rest, **more)
+
+    monkeypatch.setattr(writing, "run_window", watched)
+    done = wrote(mixed(scored, tmp_path / "mix", cluster))
+    assert done.code == 0, done.text
+    names = [source.name.encode() for source in done.plan.sources if source.run]
+    assert sent
+    assert not [name for name in names for each in sent if name in each]
 
 
 def test_the_same_command_again_changes_nothing(scored, cluster, tmp_path):
@@ -351,6 +398,34 @@ def test_another_seed_or_plan_in_the_same_folder_is_refused(scored, cluster, tmp
     assert contents(tmp_path / "mix") == before
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"phase": (Phase("1", 9_000), Phase("2", 3_000))}, "was planned anew meanwhile; start write_mix.py again"),
+        ({"seed": 1}, "holds documents of another plan or seed, and none are overwritten"),
+    ],
+)
+def test_a_plan_and_documents_that_came_before_the_lock_was_held_are_not_written_over(
+    scored, cluster, tmp_path, change, words
+):
+    spec = mixed(scored, tmp_path / "mix", cluster, names=("first",), tokens=(12_000, 8_000))
+    keep(plan(spec))
+    late, other = writing.plan(spec), replace(spec, **change)
+    assert wrote(other).code == 0
+    before = contents(tmp_path / "mix")
+    with pytest.raises(ConfigError, match=words):
+        writing.write(late, Console(file=StringIO()))
+    assert contents(tmp_path / "mix") == before
+
+
+def test_documents_that_would_be_written_very_often_are_refused(scored, cluster, tmp_path):
+    spec = mixed(scored, tmp_path / "mix", cluster, names=("first",), source=(), limit=(), tokens=(50_000_000,))
+    with pytest.raises(
+        ConfigError, match=r"first/high/en: would be drawn [\d,]+ times, .* at most 100 times; name a limit"
+    ):
+        plan(spec)
+
+
 def test_there_is_nothing_to_write_without_a_plan_or_without_a_run(scored, cluster, tmp_path):
     spec = mixed(scored, tmp_path / "mix", cluster)
     with pytest.raises(ConfigError, match=r"there is no plan in .*; make it with plan_mix"):
@@ -376,6 +451,26 @@ def test_a_run_that_was_tiered_anew_since_it_was_planned_with_is_refused(runs, c
         writing.plan(spec)
 
 
+@pytest.mark.parametrize("drawn", [False, True], ids=["before anything was drawn", "when it was known what is drawn"])
+def test_a_run_that_is_tiered_anew_while_it_is_written_is_an_error(runs, cluster, tmp_path, drawn):
+    run = runs / "first" / "run"
+    spec = replace(
+        mixed(runs, tmp_path / "mix", cluster, names=("first",), tokens=(9_000, 3_000)),
+        run=(retiered(run, cluster, "mine"),),
+    )
+    if drawn:
+        assert wrote(spec).code == 0
+        shutil.rmtree(tmp_path / "mix" / "documents")
+        (tmp_path / "mix" / "manifest.json").unlink()
+    keep(plan(spec))
+    planned, text = writing.plan(spec), StringIO()
+    shutil.rmtree(run / "tierings" / "mine")
+    retiered(run, cluster, "mine", weights="documents")
+    assert writing.write(planned, Console(file=text, width=10_000)) == 1
+    assert "was scored or tiered again since it was planned with; plan again" in text.getvalue()
+    assert rows_of(tmp_path / "mix").empty
+
+
 def test_input_that_changed_since_it_was_scored_is_an_error_and_nothing_of_it_is_written(runs, cluster, tmp_path):
     path = runs / "first" / "documents" / "0.jsonl"
     path.write_text(path.read_text().replace("Water", "Vater"))
@@ -395,6 +490,23 @@ def test_text_that_a_run_has_copied_is_read_from_its_copies(runs, cluster, tmp_p
     assert copied.code == 0, copied.text
     original = wrote(mixed(scored, tmp_path / "original", cluster, **half))
     assert copied.rows.equals(original.rows)
+
+
+def test_where_the_copies_of_a_tier_are_gone_the_input_is_read(runs, cluster, tmp_path, scored):
+    half = {"names": ("second",), "tokens": (12_000, 8_000)}
+    shutil.rmtree(next((runs / "second" / "run" / "documents").glob("quality=medium-high*")))
+    without = wrote(mixed(runs, tmp_path / "without", cluster, **half))
+    assert without.code == 0, without.text
+    assert without.rows.equals(wrote(mixed(scored, tmp_path / "original", cluster, **half)).rows)
+
+
+def test_only_the_copies_of_tiers_that_are_drawn_have_to_be_there(runs, cluster, tmp_path):
+    shutil.rmtree(runs / "second" / "documents")
+    shutil.rmtree(next((runs / "second" / "run" / "documents").glob("quality=low*")))
+    limits = (Limit(0.0, (("tier", ("low",)),)), Limit(5.0))
+    done = wrote(mixed(runs, tmp_path / "mix", cluster, names=("second",), tokens=(8_000, 4_000), limit=limits))
+    assert done.code == 0, done.text
+    assert "low" not in set(done.rows["tier"])
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_written(scored, cluster, tmp_path, monkeypatch):
@@ -439,6 +551,16 @@ def test_killed_at_random_moments_the_same_command_writes_the_same_bytes(scored,
         assert written[name] == expected_bytes[name]
     assert written.keys() == expected_bytes.keys()
     assert not list((tmp_path / "mix" / ".scratch").iterdir())
+
+
+def test_a_mix_is_not_planned_where_another_process_writes(scored, cluster, tmp_path):
+    path = tmp_path / "mix.json"
+    path.write_text(json.dumps(config.dump(mixed(scored, tmp_path / "mix", cluster))))
+    with lock.hold(Layout(str(tmp_path / "mix")).lock_json):
+        done = subprocess.run(command("plan_mix.py", path), capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "is writing to this run" in done.stderr
+    assert not (tmp_path / "mix" / "plan.json").exists()
 
 
 def test_the_scripts_plan_and_write_what_their_config_says(scored, tmp_path):
