@@ -1,5 +1,6 @@
 """What a report counts: agreement, sources that stand out, shares and sizes in words, and the card's header."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from curation.analysis.report import card, charts, opening, origins
-from curation.analysis.report.facts import Facts, buckets
+from curation.analysis.report import card, charts, documents, opening, origins, running
+from curation.analysis.report.drawn import Drawn
+from curation.analysis.report.facts import Facts, buckets, read, without_quotes
 from curation.analysis.report.parts import amount, duration, percent, size
 from curation.calibration.histogram import order_keys, score_of
 from curation.data.layout import Layout
@@ -65,6 +67,30 @@ def test_a_histogram_is_empty_between_bins_that_hold_nothing():
     assert cumulative.tolist() == [0, 0.25, 0.25, 1]
 
 
+def drawn(tiers, **carried):
+    """Documents of these tiers, with carried strings."""
+    frame = pd.DataFrame({"tier": tiers, **{name: pd.Series(values, dtype="str") for name, values in carried.items()}})
+    return Drawn(frame, (), 1, dict.fromkeys(carried, "string"))
+
+
+def test_a_tier_whose_documents_all_lack_a_carried_value_is_not_in_its_table(facts):
+    found = drawn(["high"] * 10 + ["low"] * 10 + ["medium"] * 5, lang=[*("de", "en") * 10, *[None] * 5])
+    page = documents.sources(facts, found)
+    assert "documents</th><th scope='col'><bdi>high</bdi></th><th scope='col'><bdi>low</bdi></th></tr>" in page
+
+
+def test_addresses_are_known_with_and_without_a_scheme():
+    urls = ["https://a.example/1", "www.b.example/user?token=1", "b.example/2", "no address"]
+    (column,) = origins.columns(drawn(["high"] * 4, url=urls))
+    assert (column.is_host, column.told.dropna().tolist()) == (True, ["a.example", "b.example", "b.example"])
+
+
+def test_without_examples_addresses_among_other_strings_are_not_told(facts):
+    topics = ["sport"] * 6 + ["text/html"] * 6 + ["https://a.example/me"] * 5 + ["b.example/you"] * 5
+    page = documents.sources(facts, drawn(["high"] * 22, topic=topics), with_examples=False)
+    assert [words in page for words in ("sport", "text/html", "a.example", "b.example")] == [True, True, False, False]
+
+
 @pytest.fixture
 def facts():
     """A run that reconciled, with tiers of round numbers."""
@@ -79,6 +105,7 @@ def facts():
         "why": "",
         "counted": True,
         "shards": {"planned": 4, "waiting": 0},
+        "quarantine": {},
         "totals": {"read": 103, "ok": 100, "blank": 2, "quarantined": 1},
         "classifiers": {"edu": {"num_scored": 100, "num_truncated": 30}},
         "models": [{"name": "edu", "kind": "encoder", "fingerprint": "f" * 64, "model": "a|b", "licence": ""}],
@@ -134,6 +161,26 @@ def test_cuts_that_coincide_are_worth_a_look(facts):
 
 def test_tiers_without_a_range_say_what_they_are(facts):
     assert [buckets(each) for each in facts.described["tiers"]] == ["19", "18", "12 to 17", "7 to 11", "0 to 6", "none"]
+
+
+def test_credentials_of_addresses_are_in_no_fact(tmp_path):
+    secret = "sftp://bob:hunter2@host/in"
+    (tmp_path / "report").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({"input": {"path": secret}}))
+    ended = {"format": 1, "why": f"{secret}: is not there", "models": [{"model": secret}], "failed": {}}
+    (tmp_path / "report" / "report.json").write_text(json.dumps(ended))
+    found = read(str(tmp_path))
+    assert found.ended["models"] == [{"model": "sftp://…@host/in"}]
+    assert "hunter2" not in json.dumps(found.ended)
+    assert "hunter2" not in running.provenance(replace(found, ended={}))
+
+
+def test_without_examples_no_message_quotes_a_document(facts):
+    failed = {"a": "ValueError: could not convert 'Jane Doe'", "b": "b.jsonl: cannot be read. Check the disk."}
+    shown = running.rows(without_quotes(replace(facts, ended=facts.ended | {"failed": failed, "counted": False})))
+    assert "Jane" not in shown
+    assert "a: ValueError; what it says is in log/." in shown
+    assert "b.jsonl: cannot be read. Check the disk." in shown
 
 
 def header(markdown):

@@ -36,9 +36,12 @@ def write(root: str, tiering: str = "default", *, with_examples: bool | None = N
     url = found.layout.report(f"{folder}index.html")
     drawn = draw(found)
     chosen = examples.choose(found, drawn) if with_examples and drawn is not None else None
-    why_not = "" if with_examples else "Left out, as the config says: <code>[report] examples = false</code>."
+    if not with_examples:
+        found = facts.without_quotes(found)
     storage.write_bytes(found.layout.report(f"{folder}README.md"), card.markdown(found).encode("utf-8", "replace"))
-    storage.write_bytes(url, html(found, drawn, chosen, why_not).encode("utf-8", "backslashreplace"))
+    storage.write_bytes(
+        url, html(found, drawn, chosen, with_examples=with_examples).encode("utf-8", "backslashreplace")
+    )
     return url
 
 
@@ -54,15 +57,16 @@ def after_a_run(root: str) -> Iterator[str]:
         yield f"report: none could be written: {type(error).__name__}: {error}"
 
 
-def html(found: Facts, drawn: Drawn | None, chosen: Examples | None, why_not: str = "") -> str:
+def html(found: Facts, drawn: Drawn | None, chosen: Examples | None, *, with_examples: bool = True) -> str:
     """The page. Whatever documents, names and messages hold is shown as text; a reader's browser fetches nothing."""
+    why_not = "" if with_examples else "Left out, as was asked: <code>[report] examples = false</code>."
     opinions = {
         "Tiers": tiers.tiers(found),
         "Scores": scores.scores(found),
         "Agreement": scores.agreement(found),
         "Who decides": tiers.decides(found),
         "Length": tiers.lengths(found),
-        "Sources": documents.sources(found, drawn),
+        "Sources": documents.sources(found, drawn, with_examples=with_examples),
         "Examples": documents.examples(found, chosen, why_not),
     }
     work = {"Time": running.time(found), "Rows": running.rows(found)}
