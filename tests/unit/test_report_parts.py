@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 
-from curation.analysis.report import card, charts, documents, opening, origins, running
-from curation.analysis.report.drawn import Drawn
+from curation.analysis.report import card, charts, documents, examples, opening, origins, running
+from curation.analysis.report.drawn import Drawn, draw
 from curation.analysis.report.facts import Facts, buckets, read, without_quotes
 from curation.analysis.report.parts import amount, duration, percent, size
 from curation.calibration.histogram import order_keys, score_of
 from curation.data.layout import Layout
+from curation.data.shards import Shard, write_shards
+from curation.data.sidecar import SidecarWriter
 from curation.stages.tier import NEMOTRON_CC
 from curation.statistics import wilson_interval
 
@@ -70,7 +73,7 @@ def test_a_histogram_is_empty_between_bins_that_hold_nothing():
 def drawn(tiers, **carried):
     """Documents of these tiers, with carried strings."""
     frame = pd.DataFrame({"tier": tiers, **{name: pd.Series(values, dtype="str") for name, values in carried.items()}})
-    return Drawn(frame, (), 1, dict.fromkeys(carried, "string"))
+    return Drawn(frame, (), 1, dict.fromkeys(carried, "string"), *np.zeros((2, len(tiers)), np.int64))
 
 
 def test_a_tier_whose_documents_all_lack_a_carried_value_is_not_in_its_table(facts):
@@ -127,6 +130,63 @@ def facts():
 
 def test_a_run_that_reconciled_opens_with_its_equation(facts):
     assert "103&nbsp;rows read = 100&nbsp;scored + 2&nbsp;blank" in opening.opening(facts, ())
+
+
+EDU = {"name": "edu", "fingerprint": "f" * 64, "column": "edu", "cuts": [float(cut) for cut in range(19)]}
+
+
+def write_sidecar(url, columns):
+    table = pa.table({"position": pa.array(range(len(next(iter(columns.values())))), pa.int64()), **columns})
+    with SidecarWriter(url, table.schema) as writer:
+        writer.write(table)
+        writer.finish({})
+
+
+@pytest.fixture
+def tiered(facts, tmp_path):
+    """A run of 200 shards, two of which have tiers, scores of two models of one name, and awkward columns."""
+    layout = Layout(str(tmp_path))
+    shards = [Shard(f"{n}.jsonl", "", "", "jsonl", "", 0, 1, 0, 0, 1, -1) for n in range(200)]
+    write_shards(layout.shards, shards)
+    names = ["rejected", "high", "medium-high", "low"]
+    for shard in (shards[0], shards[100]):
+        sizes = {name: pa.array([10] * 4, pa.int64()) for name in ("n_bytes", "n_chars", "n_tokens")}
+        carried = {name: pa.array(["x", "y", "x", "y"]) for name in ("shard", "before_bytes", "tier")}
+        write_sidecar(layout.rows(shard.name), {"id": pa.array("abcd"), **sizes, "state": ["ok"] * 4, **carried})
+        tiers = {"quality": pa.array([19, 19, 18, 0], pa.int8()), "edu_bucket": pa.array([19, 19, 18, 0], pa.int8())}
+        write_sidecar(layout.tiers("default", shard.name), {**tiers, "tier": names})
+        for fingerprint, first in (("f" * 8, 1.0), ("0" * 8, 2.0)):
+            scores = {"edu": pa.array([18 + first, 18 + 2 * first, 17.5, -first], pa.float32())}
+            write_sidecar(layout.scores(f"edu-{fingerprint}", shard.name), scores)
+    ended = facts.ended | {"models": [facts.ended["models"][0] | {"fingerprint": "0" * 64}]}
+    return replace(facts, layout=layout, ended=ended, described=facts.described | {"classifiers": [EDU]})
+
+
+def test_documents_are_drawn_from_the_shards_that_have_tiers(tiered):
+    found = draw(tiered)
+    assert (len(found.shards), found.num_shards, len(found.frame)) == (2, 2, 8)
+    assert (found.places.tolist(), found.before_bytes.tolist()) == ([0] * 4 + [1] * 4, [0, 10, 20, 30] * 2)
+
+
+def test_no_carried_column_is_taken_for_one_of_the_tiering_or_the_report(tiered):
+    found = draw(tiered)
+    assert dict(found.columns) == {"shard": "str", "before_bytes": "str"}
+    assert found.frame["tier"].tolist()[:2] == ["rejected", "high"]
+
+
+def test_of_two_models_of_one_name_the_scores_are_those_that_were_tiered(tiered):
+    assert draw(tiered).frame["edu"].tolist()[0] == 19
+
+
+def test_no_more_rows_are_read_than_are_drawn(tiered, monkeypatch):
+    monkeypatch.setattr("curation.analysis.report.drawn.MOST_DOCUMENTS", 6)
+    assert draw(tiered).frame["id"].tolist() == ["a", "b", "c", "d", "a", "b"]
+
+
+def test_what_a_rule_rejected_is_not_just_inside_a_tier(tiered):
+    found = draw(tiered)
+    ranked = [examples._nearest(tiered, found, frame, 19)[0] for frame in (found.frame, examples.ranked(found.frame))]
+    assert found.frame["tier"][[place for (place,) in ranked]].tolist() == ["rejected", "high"]
 
 
 @pytest.mark.parametrize(
@@ -194,6 +254,11 @@ def test_the_card_has_a_header_that_the_hub_reads(facts):
     assert "license" not in found
     assert found["configs"][0] == {"config_name": "high", "data_files": "documents/quality=high/**/*.parquet"}
     assert [each["config_name"] for each in found["configs"]] == ["high", "medium-high", "medium", "medium-low", "low"]
+
+
+def test_the_header_of_the_card_holds_any_name(facts):
+    named = replace(facts, layout=Layout("/runs/\U0001f600 \u4e2d\x85: 'a\""))
+    assert header(card.markdown(named))["pretty_name"] == "\U0001f600 \u4e2d : 'a\""
 
 
 def test_without_copied_documents_the_card_names_no_files(facts):

@@ -28,7 +28,7 @@ def markdown(facts: Facts) -> str:
 
 def _header(facts: Facts) -> str:
     """YAML, of which JSON strings are a part. The licence is the owner's to state."""
-    lines = ["---", f"pretty_name: {json.dumps(facts.name)}", "# license: say here under which the documents are"]
+    lines = ["---", f"pretty_name: {_quoted(facts.name)}", "# license: say here under which the documents are"]
     if num_documents := facts.total["documents"]:
         category = next((name for most, name in _SIZES if num_documents < most), "n>1T")
         lines.append(f"size_categories: [{json.dumps(category)}]")
@@ -38,7 +38,7 @@ def _header(facts: Facts) -> str:
         for tier in facts.tiers:
             if tier["documents"]:
                 files = f"documents/quality={tier['name']}/**/*.parquet"
-                lines += [f"- config_name: {json.dumps(tier['name'])}", f"  data_files: {json.dumps(files)}"]
+                lines += [f"- config_name: {_quoted(tier['name'])}", f"  data_files: {_quoted(files)}"]
     return "\n".join([*lines, "---"])
 
 
@@ -117,6 +117,11 @@ def _limits(facts: Facts) -> Iterator[str]:
     if facts.described.get("partial"):
         limits.append("The cuts were found on a part of the data.")
     yield "\n".join(f"* {limit}" for limit in limits)
+
+
+def _quoted(words: str) -> str:
+    """A string of YAML, which knows no surrogates: characters beyond 16 bits stand as they are."""
+    return json.dumps("".join(each if each.isprintable() else " " for each in words), ensure_ascii=False)
 
 
 def _plain(words: str) -> str:

@@ -19,11 +19,11 @@ from curation.stages.bucket import bucket_column
 _NAME_CHARS, _ADDRESS_CHARS = 80, 120
 
 
-def sources(facts: Facts, drawn: Drawn | None, *, with_examples: bool = True) -> str:
+def sources(facts: Facts, drawn: Drawn | None, why_not: str = "", *, with_examples: bool = True) -> str:
     """Hosts and carried values by tier; without examples no address, wherever it stands."""
     lead = "Which hosts, and which values of carried columns, a tier has more or less of than its share."
     if drawn is None:
-        return section("Sources", lead, nothing(waits(facts)))
+        return section("Sources", lead, nothing(why_not or waits(facts)))
     columns = origins.columns(drawn, with_addresses=with_examples)
     if not columns:
         why = (
@@ -32,7 +32,7 @@ def sources(facts: Facts, drawn: Drawn | None, *, with_examples: bool = True) ->
         return section("Sources", lead, nothing(why))
     how = (
         f"Counted on {len(drawn.frame):,} of {facts.total['documents']:,} documents: "
-        f"{counted(len(drawn.shards), 'shard')} of {drawn.num_shards:,}, drawn by name."
+        f"{counted(len(drawn.shards), 'shard')} of the {drawn.num_shards:,} that have tiers, drawn by name."
     )
     tiers = drawn.frame["tier"]
     parts = [note(how)]

@@ -52,7 +52,7 @@ def tiers(facts: Facts) -> str:
 def waits(facts: Facts) -> str:
     """Why there are no tiers to tell of."""
     if facts.described:
-        return "None of the shards that were drawn has all of its files any more."
+        return "None of the shards with tiers that were tried has all of its files."
     if waiting := facts.ended.get("shards", {}).get("waiting", 0):
         return f"Not yet: {counted(waiting, 'shard')} to be scored. Thresholds and tiers are formed over all of them."
     return "Not yet: this directory has no description of this tiering. The next run, or retier.py, makes it."
