@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from curation.analysis.report import card, charts, documents, examples, opening, origins, running
+from curation.analysis.report import card, charts, documents, examples, opening, origins, running, tiers
 from curation.analysis.report.drawn import Drawn, draw
 from curation.analysis.report.facts import Facts, buckets, read, without_quotes
 from curation.analysis.report.parts import amount, duration, percent, size
@@ -241,6 +241,46 @@ def test_without_examples_no_message_quotes_a_document(facts):
     assert "Jane" not in shown
     assert "a: ValueError; what it says is in log/." in shown
     assert "b.jsonl: cannot be read. Check the disk." in shown
+
+
+def test_tiers_are_told_of_from_the_best_on_whatever_their_order(facts):
+    turned = replace(facts, described=facts.described | {"tiers": facts.described["tiers"][::-1]})
+    assert ([each["name"] for each in turned.tiers], turned.colors) == (
+        [each["name"] for each in facts.tiers],
+        facts.colors,
+    )
+
+
+def test_the_card_says_where_cuts_are_from_and_that_a_run_is_incomplete(facts):
+    grouped = replace(facts, opinion={"group": "lang"}, ended=facts.ended | {"outcome": "stopped"})
+    words = card.markdown(grouped)
+    assert "19 cuts, exact quantiles of all scores, for each lang its own" in words
+    assert "It is incomplete" in words
+    assert "found elsewhere" in card.markdown(replace(facts, opinion={"thresholds": "a.json"}))
+    assert "It is incomplete" not in card.markdown(facts)
+
+
+def test_where_nothing_was_scored_no_mean_is_told_of(facts):
+    assert "No document was scored" in tiers.decides(facts)
+    assert "The quality is a mean" in tiers.decides(replace(facts, opinion={"ensemble": "mean"}))
+
+
+@pytest.mark.parametrize(("more", "is_told"), [(20, False), (400, True)])
+def test_classifiers_that_know_nothing_of_one_another_do_not_pull_in_opposite_directions(facts, more, is_told):
+    counts = np.full((21, 21), 40, int)
+    counts[1:, 1:] += more * np.eye(20, dtype=int)[::-1]
+    pairs = [{"first": "a", "second": "b", "documents": counts.tolist()}]
+    found = "".join(opening.findings(replace(facts, described=facts.described | {"pairs": pairs})))
+    assert ("opposite directions" in found) == is_told
+
+
+def test_of_more_classifiers_than_colours_the_rest_are_others(facts):
+    names = [f"c{number}" for number in range(9)]
+    alone = [{"by": [name], "tier": "high", "documents": 1, "bytes": 10, "tokens": 1} for name in names]
+    classifiers = [EDU | {"name": name} for name in names]
+    page = tiers.decides(replace(facts, described=facts.described | {"classifiers": classifiers, "decides": alone}))
+    assert "one of the others: 22.2 %" in page
+    assert page.count("alone</bdi>") + page.count("alone</span>") == 8
 
 
 def header(markdown):

@@ -59,14 +59,16 @@ class Facts:
 
     @property
     def tiers(self) -> Sequence[Tier]:
-        """The tiers that hold something, and those that could; best first."""
-        expected = {UNSCORED, REJECTED}
-        return [each for each in self.described.get("tiers", ()) if each["documents"] or each["name"] not in expected]
+        """The tiers that hold something, and those that could; best first, whatever their order in the config."""
+        found = [
+            each for each in self.described.get("tiers", ()) if each["documents"] or each["name"] not in _WITHOUT_RANGE
+        ]
+        return sorted(found, key=lambda each: -1 if each["lowest"] is None else each["lowest"], reverse=True)
 
     @property
     def ranges(self) -> Sequence[Tier]:
         """The tiers that are ranges of quality, best first."""
-        return [each for each in self.tiers if each["name"] not in {UNSCORED, REJECTED}]
+        return [each for each in self.tiers if each["name"] not in _WITHOUT_RANGE]
 
     @property
     def colors(self) -> Mapping[str, str]:
@@ -89,9 +91,13 @@ class Facts:
     @property
     def is_calibrated_here(self) -> bool:
         """Whether each bucket of a classifier holds a twentieth, by the weights: the cuts are those of these scores."""
+        return not self.is_frozen and not bool(self.opinion.get("group"))
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the cuts were found elsewhere."""
         calibrate, named = self.opinion.get("calibrate", ""), self.opinion.get("thresholds", "")
-        is_frozen = calibrate == "frozen" or (not calibrate and bool(named))
-        return not is_frozen and not bool(self.opinion.get("group"))
+        return bool(calibrate == "frozen" or (not calibrate and named))
 
     @property
     def is_former(self) -> bool:
