@@ -5,6 +5,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
+_TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of what follows, and two that end a line."""
+
 _PAGE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -64,6 +67,3 @@ def _is_hidden(character: str) -> bool:
     if character.isprintable() or character in "\n\t":
         return False
     return unicodedata.category(character) in {"Cc", "Cs"} or character in _TURNING
-
-
-_TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

@@ -47,7 +47,9 @@ def drift(output, *settings):
 
 
 def test_a_break_that_nobody_foresaw_does_not_read_as_drift(tmp_path):
-    breaking = "import html, runpy, sys; html.escape = None; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv.pop())"
+    breaking = (
+        "import html, runpy, sys; html.escape = None; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv.pop())"
+    )
     code = f"{breaking}; runpy.run_path(sys.argv[0], run_name='__main__')"
     sides = [f"{side}={OLD / 'tierings' / 'default' / 'thresholds.json'}" for side in ("before", "after")]
     command = [sys.executable, "-c", code, SCRIPT, CONFIG, f"output={tmp_path}", *sides, SCRIPT.parent]
