@@ -3,10 +3,13 @@
 python pipelines/drift.py CONFIG.toml [key=value …] [--plan]
 """
 
+import traceback
+
 from command_line import OUT, end_with, parser
 
 from curation import config
-from curation.analysis.drift.compare import PAGE, DriftSpec, compare, exit_code, plan, told
+from curation.analysis.drift.compare import BROKEN, PAGE, DriftSpec, compare, exit_code, plan, told
+from curation.core.errors import CurationError
 from curation.data import storage
 
 
@@ -27,5 +30,16 @@ def main() -> int:
     return exit_code(found)
 
 
+def guarded() -> int:
+    """The same; 3, never the 1 that says drift, when it breaks off for a reason that nobody foresaw."""
+    try:
+        return main()
+    except CurationError:
+        raise
+    except Exception:  # noqa: BLE001 - see above
+        traceback.print_exc()
+        return BROKEN
+
+
 if __name__ == "__main__":
-    end_with(main)
+    end_with(guarded)

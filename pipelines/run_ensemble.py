@@ -6,7 +6,7 @@ python pipelines/run_ensemble.py [CONFIG.toml] [key=value …] [--plan] [--prune
 import os
 from pathlib import Path
 
-from command_line import OUT, end_with, parser
+from command_line import OUT, STOPPED, end_with, parser
 
 from curation.analysis.report.write import after_a_run
 from curation.execution import job, lock, spec
@@ -32,7 +32,7 @@ def main() -> int:
         return 0
     with lock.hold(plan.layout.lock_json):
         code = run(plan, OUT, prune=arguments.prune)
-        for line in after_a_run(plan.layout.root):
+        for line in after_a_run(plan.layout.root, was_stopped=code == STOPPED):
             OUT.print(line)
     return code
 

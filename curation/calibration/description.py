@@ -25,8 +25,8 @@ NEAR_SHARE = 0.005
 
 Between two cuts lie 5 % of the weight, taken to lie evenly: so it is a tenth of the way to the next cut.
 """
-MOST_CLASSIFIERS = 50
-"""In an ensemble that can be described: which of them decide is a set, held as the bits of one number."""
+MOST_CLASSIFIERS = 10
+"""In an ensemble that can be described: each set of them that decides is counted, of which there are up to 1,023."""
 
 _NUM_CUTS = len(PERCENTS)
 NUM_BUCKETS = _NUM_CUTS + 1
@@ -93,6 +93,11 @@ class Counts:
     def merged(cls, parts: Sequence["Counts"]) -> "Counts":
         """The counts of the documents of all parts, of which there is one at least."""
         return cls({key: Tally.merged([each.tallies[key] for each in parts]) for key in parts[0].tallies})
+
+    @property
+    def num_bytes(self) -> int:
+        """What the sums take in memory."""
+        return sum(each.cells.nbytes + each.sums.nbytes for each in self.tallies.values())
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts.merged([self, other])

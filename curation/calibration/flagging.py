@@ -3,7 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
+from math import inf
 from typing import Any
+
+_ENDS = {"rank_correlation": 2.0}
+"""What a figure cannot be past; that of the PSI has no end, and those of shares and distances is 1."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,12 @@ class Limits:
 
     def mistakes(self) -> list[str]:
         """Every limit that is none; empty if all are."""
-        wrong = [
-            f"limits.{name}: is {value:g}; a limit is above 0." for name, value in asdict(self).items() if value <= 0
-        ]
+        wrong = []
+        for name, value in asdict(self).items():
+            end = _ENDS.get(name, inf if name.startswith("psi") else 1.0)
+            if not 0 < value < end:
+                below = f" and below {end:g}: no figure is past that" if end < inf else ", and finite"
+                wrong.append(f"limits.{name}: is {value:g}; a limit is above 0{below}.")
         if not wrong and self.psi_watch > self.psi:
             wrong.append(f"limits.psi_watch: {self.psi_watch:g} is above limits.psi, {self.psi:g}; it comes first.")
         return wrong

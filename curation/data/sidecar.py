@@ -32,6 +32,7 @@ Report = Callable[[str], object]
 
 _KEY = b"curation"
 _BUFFER_BYTES = 1 << 20
+_BATCH_ROWS = 1 << 16
 _END_BYTES = 1 << 16  # holds almost every footer
 _warn = logging.getLogger("curation").warning
 
@@ -123,6 +124,22 @@ def read_columns(url: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Columns of a whole sidecar, all by default. Raises ShardError as `iter_columns`."""
     tables = list(iter_columns(url, columns))
     return pa.concat_tables(tables)
+
+
+def read_first(url: str, num_rows: int) -> pa.Table:
+    """The first rows of a sidecar, `num_rows` if it has so many; the rest is not read.
+
+    Raises ShardError as `iter_columns`.
+    """
+    with storage.opened(url) as handle, _called_damaged(url):
+        file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+        _record(file.metadata, url)
+        batches: list[pa.RecordBatch] = []
+        for batch in file.iter_batches(min(num_rows, _BATCH_ROWS), use_threads=False):
+            batches.append(batch)
+            if sum(each.num_rows for each in batches) >= num_rows:
+                break
+        return pa.Table.from_batches(batches, file.schema_arrow).slice(0, num_rows)
 
 
 def iter_columns(url: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -31,6 +31,8 @@ def columns(spec: RunSpec, pinned: Sequence[Pinned]) -> Iterator[str]:
             owners[bucket_column(each.name)].append(f"the buckets of {each.name}")
     for column in spec.input.carried:
         owners[column].append("input.carry")
+    for column in ("quality", "tier", *(["kept"] if spec.tiering.keep else [])):
+        owners[column].append("the tiering")
     for column, names in owners.items():
         if len(names) > 1:
             yield f"the column {column!r} would come from {' and from '.join(names)}; rename one of them."

@@ -17,7 +17,8 @@ from curation.stages.bucket import bucket_column, group_codes
 from curation.stages.tier import REJECTED, UNSCORED
 from curation.stages.tiering import TieringSpec
 
-_PARTS_AT_ONCE = 256
+_MOST_BYTES = 64_000_000
+"""Of parts that wait to be merged: a merge costs what is there already."""
 
 
 def subject_of(
@@ -82,17 +83,19 @@ def count_tiers(subject: Subject, frame: pd.DataFrame, tiered: pd.DataFrame) -> 
 
 
 class Gathered:
-    """Counts of shards, merged as they come in: some hundred at once, for a merge costs what is there already."""
+    """Counts of shards, merged as they come in: many at once, as far as they fit in a little memory."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._parts: list[Counts] = []
+        self._waiting_bytes = 0
 
     def add(self, counts: Counts) -> None:
         """Take in the counts of one more shard."""
         self._parts.append(counts)
-        if len(self._parts) == _PARTS_AT_ONCE:
-            self._parts = [Counts.merged(self._parts)]
+        self._waiting_bytes += counts.num_bytes
+        if self._waiting_bytes > _MOST_BYTES:
+            self._parts, self._waiting_bytes = [Counts.merged(self._parts)], 0
 
     def description(self) -> Description:
         """What they are together; of one shard at least."""

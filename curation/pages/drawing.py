@@ -27,6 +27,7 @@ _VARIABLES = {
 }
 _TONE, _KIND = "#0a{:02x}0a", "#0b{:02x}0b"
 _COLORS = re.compile("|".join((*_VARIABLES, r"#0([ab])[0-9a-f]{2}0\1")))
+_PAINTED = re.compile(r'\b(?:style|fill|stroke)="[^"]*"(?=[^<]*>)')  # in tags: what stands between them is a label
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "curation",
@@ -104,7 +105,7 @@ def _for_a_page(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :].strip()
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
-    svg = _COLORS.sub(lambda found: css(found[0]), svg)
+    svg = _PAINTED.sub(lambda tag: _COLORS.sub(lambda found: css(found[0]), tag[0]), svg)
     used = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r' id="([\w.-]+)"', lambda found: found[0] if found[1] in used else "", svg)
     svg = re.sub(r'^<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img" aria-label="TITLE">', svg)

@@ -1,8 +1,12 @@
 """A page in one file: its frame and style, tables, figures, and the words of others shown as text and nothing else."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
+
+_TURNING = frozenset("\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Marks that turn the direction of what follows, and two that end a line."""
 
 _PAGE = """\
 <!DOCTYPE html>
@@ -54,5 +58,12 @@ def text(value: str, most: int = 0) -> str:
     Of a longer one the first `most` characters, if that is not 0.
     """
     cut = value[:most] + " …" if most and len(value) > most else value
-    shown = "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in cut)
+    shown = "".join("\ufffd" if _is_hidden(character) else character for character in cut)
     return f"<bdi>{escape(shown)}</bdi>"
+
+
+def _is_hidden(character: str) -> bool:
+    """Whether it is a control, half a character, or turns the direction of what follows; not what languages write."""
+    if character.isprintable() or character in "\n\t":
+        return False
+    return unicodedata.category(character) in {"Cc", "Cs"} or character in _TURNING

@@ -46,6 +46,17 @@ def drift(output, *settings):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def test_a_break_that_nobody_foresaw_does_not_read_as_drift(tmp_path):
+    breaking = (
+        "import html, runpy, sys; html.escape = None; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv.pop())"
+    )
+    code = f"{breaking}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    sides = [f"{side}={OLD / 'tierings' / 'default' / 'thresholds.json'}" for side in ("before", "after")]
+    command = [sys.executable, "-c", code, SCRIPT, CONFIG, f"output={tmp_path}", *sides, SCRIPT.parent]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "TypeError" in done.stderr) == (3, True)
+
+
 def test_a_run_has_not_drifted_from_its_own_tiering(run, tmp_path):
     done = drift(tmp_path / "out", f"before={run}", f"after={run}/tierings/default")
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -193,6 +194,19 @@ def test_a_report_that_cannot_be_written_costs_no_run_its_exit_code(run, tmp_pat
     assert [line.startswith("report: none could be written: ConfigError: ") for line in after_a_run(str(copy))] == [
         True
     ]
+
+
+def test_a_signal_while_the_report_is_written_costs_no_run_its_exit_code(run, monkeypatch):
+    monkeypatch.setattr("curation.analysis.report.write.files", lambda _: signal.raise_signal(signal.SIGINT))
+    told = list(after_a_run(str(run.folder)))
+    assert told == [f"report: stopped; python pipelines/report.py {shlex.quote(str(run.folder))} writes it."]
+
+
+def test_after_a_stop_no_documents_are_read_for_it(run, tmp_path):
+    copy = shutil.copytree(run.folder, tmp_path / "run")
+    assert [line[:8] for line in after_a_run(str(copy), was_stopped=True)] == ["report: "]
+    sections = Page((copy / "report" / "index.html").read_text(encoding="utf-8")).sections
+    assert ["Not read, for the run was stopped" in sections[name] for name in ("sources", "examples")] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,12 @@ def pinned(tmp_path):
     return (Pinned(recipe, recipe.fingerprint()),)
 
 
+def test_no_carried_column_and_no_classifier_has_the_name_of_a_column_of_the_tiering(pinned):
+    spec = RunSpec("out", InputSpec(path=("in",), carry=("quality", "kept")), (pinned[0].classifier,))
+    mistake = "the column 'quality' would come from input.carry and from the tiering; rename one of them."
+    assert list(checks.columns(spec, pinned)) == [mistake]
+
+
 def notes(pinned, **cluster):
     spec = RunSpec("out", InputSpec(path=("in",)), (pinned[0].classifier,), cluster=ClusterSpec(**cluster))
     return list(checks.memory(spec, pinned))

@@ -7,6 +7,7 @@ from tiered_documents import CUTS, MEASURES, NAMES, counted, documents, subject
 from curation.calibration.description import FORMAT, MOST_CLASSIFIERS, Counts, Description, Ranked
 from curation.calibration.histogram import order_keys
 from curation.core.errors import ConfigError
+from curation.execution.describing import Gathered
 from curation.stages.tiering import TieringSpec
 
 
@@ -150,7 +151,18 @@ def test_what_is_no_description_is_refused(text, words):
         Description.from_json(text, "a.json")
 
 
+def test_counts_of_shards_are_merged_before_they_fill_the_memory(monkeypatch):
+    parts = [counted(documents(seed=seed)) for seed in range(6)]
+    monkeypatch.setattr("curation.execution.describing._MOST_BYTES", 2 * parts[0].num_bytes)
+    gathered, held = Gathered(subject()), []
+    for part in parts:
+        gathered.add(part)
+        held.append(len(gathered._parts))
+    assert max(held) < len(parts)
+    assert gathered.description().to_json() == Description(subject(), Counts.merged(parts)).to_json()
+
+
 def test_an_ensemble_of_more_classifiers_than_can_be_described_is_a_mistake():
     names = [f"c{number}" for number in range(MOST_CLASSIFIERS + 1)]
     (mistake,) = TieringSpec().mistakes(names)
-    assert mistake == "tiering.classifiers: the ensemble has 51 classifiers; it may have up to 50. Name those it needs."
+    assert mistake == "tiering.classifiers: the ensemble has 11 classifiers; it may have up to 10. Name those it needs."

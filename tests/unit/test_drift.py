@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -226,8 +227,22 @@ def test_so_few_documents_that_chance_reaches_a_limit_are_said():
 
 def test_limits_that_are_none_are_mistakes():
     assert Limits().mistakes() == []
-    assert Limits(psi=0).mistakes() == ["limits.psi: is 0; a limit is above 0."]
+    assert Limits(psi=0).mistakes() == ["limits.psi: is 0; a limit is above 0, and finite."]
     assert Limits(psi_watch=0.3).mistakes() == ["limits.psi_watch: 0.3 is above limits.psi, 0.25; it comes first."]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("psi", math.nan, "is nan; a limit is above 0, and finite."),
+        ("psi_watch", math.inf, "is inf; a limit is above 0, and finite."),
+        ("tier_share", 5, "is 5; a limit is above 0 and below 1: no figure is past that."),
+        ("ks", 1, "is 1; a limit is above 0 and below 1: no figure is past that."),
+        ("rank_correlation", 2, "is 2; a limit is above 0 and below 2: no figure is past that."),
+    ],
+)
+def test_a_limit_that_nothing_can_be_past_is_a_mistake(name, value, words):
+    assert Limits(**{name: value}).mistakes() == [f"limits.{name}: {words}"]
 
 
 def test_the_published_overlap_follows_from_its_counts():

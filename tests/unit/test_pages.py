@@ -16,6 +16,20 @@ def test_a_string_of_somebody_else_is_shown_and_nothing_of_it_is_markup():
     assert not any(each in shown for each in ("\u202e", "\x00", "'", '"'))
 
 
+def test_what_languages_write_stays_and_what_turns_or_controls_is_replaced():
+    assert (
+        text("\u0645\u06cc\u200c\u062e \u0915\u200d co\u00adop a\u00a0b\u3000c")
+        == "<bdi>\u0645\u06cc\u200c\u062e \u0915\u200d co\u00adop a\u00a0b\u3000c</bdi>"
+    )
+    assert text("a\u202eb\u2067c\u0085d\ud800e") == "<bdi>a\ufffdb\ufffdc\ufffdd\ufffde</bdi>"
+
+
+def test_a_label_that_reads_like_a_colour_stays():
+    label = f'{drawing.INK} style="{drawing.INK}"'
+    drawn = drawing.svg(lambda axes: axes.set_title(label), "t")
+    assert drawn.split("</text>")[-2].endswith((f">{label}", label.replace('"', "&quot;")))
+
+
 def test_a_long_string_is_cut_where_that_is_asked_for():
     assert text("a" * 1000, 3) == "<bdi>aaa …</bdi>"
     assert text("abc", 3) == "<bdi>abc</bdi>"

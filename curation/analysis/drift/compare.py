@@ -17,8 +17,8 @@ from curation.data.layout import Layout
 from curation.execution.documents import NAME
 
 FIGURES, PAGE = "drift.json", "drift.html"
-WITHIN, PAST = 0, 1
-"""Exit codes: nothing is past a limit; something is. As diff's: 2 is a mistake."""
+WITHIN, PAST, BROKEN = 0, 1, 3
+"""Exit codes: nothing is past a limit; something is; it broke off. As diff's: 2 is a mistake."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from curation.analysis.report.facts import Facts, buckets
 from curation.core.words import counted
+from curation.execution.summary import RECONCILED
 
 _SIZES = (
     (1_000, "n<1K"),
@@ -28,7 +29,7 @@ def markdown(facts: Facts) -> str:
 
 def _header(facts: Facts) -> str:
     """YAML, of which JSON strings are a part. The licence is the owner's to state."""
-    lines = ["---", f"pretty_name: {json.dumps(facts.name)}", "# license: say here under which the documents are"]
+    lines = ["---", f"pretty_name: {_quoted(facts.name)}", "# license: say here under which the documents are"]
     if num_documents := facts.total["documents"]:
         category = next((name for most, name in _SIZES if num_documents < most), "n>1T")
         lines.append(f"size_categories: [{json.dumps(category)}]")
@@ -38,7 +39,7 @@ def _header(facts: Facts) -> str:
         for tier in facts.tiers:
             if tier["documents"]:
                 files = f"documents/quality={tier['name']}/**/*.parquet"
-                lines += [f"- config_name: {json.dumps(tier['name'])}", f"  data_files: {json.dumps(files)}"]
+                lines += [f"- config_name: {_quoted(tier['name'])}", f"  data_files: {_quoted(files)}"]
     return "\n".join([*lines, "---"])
 
 
@@ -79,11 +80,9 @@ def _made(facts: Facts) -> Iterator[str]:
     if facts.described:
         names = [each["name"] for each in facts.described["classifiers"]]
         how = {"max": "the highest of them", "mean": "their mean", "weighted": "their weighted mean"}
-        cuts = (
-            "19 cuts, exact quantiles of all scores"
-            if facts.is_calibrated_here
-            else "19 cuts that were found elsewhere"
-        )
+        cuts = "19 cuts that were found elsewhere" if facts.is_frozen else "19 cuts, exact quantiles of all scores"
+        if group := facts.opinion.get("group"):
+            cuts += f", for each {_plain(str(group))} its own"
         yield (
             f"{counted(len(names), 'classifier')} scored every document: {', '.join(map(_plain, names))}. Each score "
             f"became one of 20 buckets by {cuts}, weighed by {facts.weights}; the quality is "
@@ -114,9 +113,18 @@ def _limits(facts: Facts) -> Iterator[str]:
             limits += (
                 [f"{_plain(name)} read only the beginning of {100 * share:.0f} % of the documents."] if share else []
             )
+    if facts.ended and facts.ended["outcome"] != RECONCILED:
+        limits.append("It is incomplete: the last run did not come to its end, or could not account for every row.")
+    if facts.is_former:
+        limits.append("The tiers are those of an earlier state of the data.")
     if facts.described.get("partial"):
         limits.append("The cuts were found on a part of the data.")
     yield "\n".join(f"* {limit}" for limit in limits)
+
+
+def _quoted(words: str) -> str:
+    """A string of YAML, which knows no surrogates: characters beyond 16 bits stand as they are."""
+    return json.dumps("".join(each if each.isprintable() else " " for each in words), ensure_ascii=False)
 
 
 def _plain(words: str) -> str:

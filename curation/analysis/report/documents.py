@@ -19,12 +19,12 @@ from curation.stages.bucket import bucket_column
 _NAME_CHARS, _ADDRESS_CHARS = 80, 120
 
 
-def sources(facts: Facts, drawn: Drawn | None) -> str:
-    """Hosts and carried values by tier."""
+def sources(facts: Facts, drawn: Drawn | None, why_not: str = "", *, with_examples: bool = True) -> str:
+    """Hosts and carried values by tier; without examples no address, wherever it stands."""
     lead = "Which hosts, and which values of carried columns, a tier has more or less of than its share."
     if drawn is None:
-        return section("Sources", lead, nothing(waits(facts)))
-    columns = origins.columns(drawn)
+        return section("Sources", lead, nothing(why_not or waits(facts)))
+    columns = origins.columns(drawn, with_addresses=with_examples)
     if not columns:
         why = (
             'No carried column tells documents apart. Carry some, such as <code>carry = ["url", "lang"]</code>, to see.'
@@ -32,14 +32,14 @@ def sources(facts: Facts, drawn: Drawn | None) -> str:
         return section("Sources", lead, nothing(why))
     how = (
         f"Counted on {len(drawn.frame):,} of {facts.total['documents']:,} documents: "
-        f"{counted(len(drawn.shards), 'shard')} of {drawn.num_shards:,}, drawn by name."
+        f"{counted(len(drawn.shards), 'shard')} of the {drawn.num_shards:,} that have tiers, drawn by name."
     )
     tiers = drawn.frame["tier"]
-    present = [each["name"] for each in facts.tiers if (tiers == each["name"]).any()]
     parts = [note(how)]
     for column in columns:
-        counts = origins.crossed(column, tiers, present)
         expected = {str(tier): float(share) for tier, share in tiers[column.told.notna()].value_counts(True).items()}
+        present = [each["name"] for each in facts.tiers if each["name"] in expected]
+        counts = origins.crossed(column, tiers, present)
         title = f"Hosts of {text(column.name)}" if column.is_host else text(column.name, _NAME_CHARS)
         parts.append(f"<h3>{title} <small>{column.told.nunique():,} different</small></h3>")
         if column.has_many:

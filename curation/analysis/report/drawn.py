@@ -1,97 +1,102 @@
 """Documents drawn from a run: a few shards of it, the same ones every time, with what their sidecars say."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from curation.analysis.report.facts import Facts
 from curation.core.errors import ShardError
 from curation.data import storage
-from curation.data.layout import Layout, classifier_folder, rows_schema, schema_of_columns
+from curation.data.layout import classifier_folder, rows_schema, schema_of_columns
 from curation.data.shards import Shard, read_shards
-from curation.data.sidecar import read_columns, read_schema
+from curation.data.sidecar import read_first
 
 MOST_DOCUMENTS, MOST_SHARDS = 200_000, 64
-"""After so many, no further shard is drawn."""
-
-_ROWS = ("position", "id", "n_bytes", "n_tokens", "state")
+"""After so many, no further row is read, and no further shard is drawn."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """The documents of `shards`, of `num_shards` in all.
+    """Documents of `shards`, of `num_shards` that have tiers; of the last of them maybe the beginning alone.
 
-    `frame` has a row for each that was scored: `shard` (its place in `shards`), position, id, n_bytes, n_tokens,
-    `before_bytes` (of text before it in its shard), the carried columns and labels, scores, buckets, quality and tier.
-    `columns` are the names of those that are carried or labels, with their types.
+    `frame` has a row for each that was scored, labelled from 0 on: position, id, n_bytes, n_tokens, the carried columns
+    and labels, scores, buckets, quality and tier. By these labels `places` says in which of `shards` it is, and
+    `before_bytes` how much text is before it there. `columns` are those that are carried or labels, with their types.
     """
 
     frame: pd.DataFrame
     shards: tuple[Shard, ...]
     num_shards: int
     columns: Mapping[str, str]
+    places: NDArray[np.int64]
+    before_bytes: NDArray[np.int64]
 
 
 def draw(facts: Facts) -> Drawn | None:
-    """Whole shards in an order that follows from their names, until there are enough documents; None if there are none.
+    """Shards in an order that follows from their names, until there are enough documents; None if there are none.
 
-    Shards without scores or tiers are passed over.
+    Shards without tiers are passed over.
     """
     layout = facts.layout
     if not facts.described or not storage.exists(layout.shards):
         return None
-    shards = read_shards(layout.shards)
+    tiered = set(storage.list_files(storage.join(layout.tiering(facts.tiering), "tiers")))
+    shards = [shard for shard in read_shards(layout.shards) if f"{shard.name}.parquet" in tiered]
     order = sorted(shards, key=lambda shard: hashlib.sha256(shard.name.encode()).digest())
     frames: list[pd.DataFrame] = []
+    before: list[NDArray[np.int64]] = []
     drawn: list[Shard] = []
     columns: dict[str, str] = {}
+    left = MOST_DOCUMENTS
     for shard in order[: 2 * MOST_SHARDS]:
         try:
-            frame, found = _frame(facts, shard)
+            frame, found = _frame(facts, shard, left)
         except ShardError:
             continue
+        left -= len(frame)
         columns |= found
-        frames.append(frame.assign(shard=len(drawn)))
+        is_scored = (frame["state"] == "ok").to_numpy(bool)
+        before.append((frame["n_bytes"].cumsum() - frame["n_bytes"]).to_numpy(np.int64)[is_scored])
+        frames.append(frame[is_scored].drop(columns="state"))
         drawn.append(shard)
-        if len(drawn) == MOST_SHARDS or sum(map(len, frames)) >= MOST_DOCUMENTS:
+        if len(drawn) == MOST_SHARDS or left <= 0:
             break
     if not frames:
         return None
-    return Drawn(pd.concat(frames, ignore_index=True), tuple(drawn), len(shards), columns)
+    places = np.repeat(np.arange(len(frames)), [len(each) for each in frames])
+    joined = pd.concat(frames, ignore_index=True)
+    return Drawn(joined, tuple(drawn), len(shards), columns, places, np.concatenate(before))
 
 
-def _frame(facts: Facts, shard: Shard) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The scored documents of a shard, and the carried columns and labels. Raises ShardError."""
+def _frame(facts: Facts, shard: Shard, most: int) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The first rows of a shard, and its carried columns and labels. Raises ShardError."""
     layout, name = facts.layout, shard.name
-    carried = _carried(layout, name)
-    table = read_columns(layout.rows(name), [*_ROWS, *carried])
-    parts = [table.to_pandas(use_threads=False, integer_object_nulls=True)]
-    parts.append(read_columns(layout.tiers(facts.tiering, name)).to_pandas(use_threads=False))
-    columns = dict(carried)
-    for url in _score_files(facts, name):
-        kinds = dict(schema_of_columns(read_schema(url)))
-        columns |= {column: kind for column, kind in kinds.items() if kind == "str"}
-        parts.append(read_columns(url).to_pandas(use_threads=False))
-    frame = pd.concat([parts[0], *(each.drop(columns="position") for each in parts[1:])], axis=1)
+    rows, tiers = read_first(layout.rows(name), most), read_first(layout.tiers(facts.tiering, name), most)
+    scores = list(_scores(facts, name, most))
+    fixed = {*rows_schema({}).names, *tiers.column_names}
+    columns = {column: kind for column, kind in schema_of_columns(rows.schema) if column not in fixed}
+    parts = [rows.to_pandas(use_threads=False, integer_object_nulls=True).drop(columns="n_chars")]
+    parts += [table.drop_columns("position").to_pandas(use_threads=False) for table in (tiers, *scores)]
+    for table in scores:
+        columns |= {column: kind for column, kind in schema_of_columns(table.schema) if kind == "str"}
     if len({len(part) for part in parts}) > 1:
         raise ShardError(f"{layout.rows(name)}: its sidecars are not of the same rows.")
-    before = frame["n_bytes"].cumsum() - frame["n_bytes"]
-    return frame.assign(before_bytes=before)[frame["state"] == "ok"].drop(columns="state"), columns
+    return pd.DataFrame({column: part[column] for part in parts for column in part}), columns
 
 
-def _carried(layout: Layout, shard: str) -> dict[str, str]:
-    fixed = {"id", *rows_schema({}).names}
-    return {name: kind for name, kind in schema_of_columns(read_schema(layout.rows(shard))) if name not in fixed}
+def _scores(facts: Facts, shard: str, most: int) -> Iterator[pa.Table]:
+    """The scores of all classifiers of the run, and of this tiering, as far as they are there.
 
-
-def _score_files(facts: Facts, shard: str) -> Iterator[str]:
-    """The scores of all classifiers of the run, and of this tiering, as far as they are there."""
-    known: Sequence[Mapping[str, Any]] = [*facts.described["classifiers"], *facts.ended.get("models", ())]
-    folders = dict.fromkeys(classifier_folder(each["name"], each["fingerprint"]) for each in known)
-    for folder in folders:
+    Of two models of one name those of the one that was tiered.
+    """
+    known: list[Mapping[str, Any]] = [*facts.ended.get("models", ()), *facts.described["classifiers"]]
+    for folder in {each["name"]: classifier_folder(each["name"], each["fingerprint"]) for each in known}.values():
         url = facts.layout.scores(folder, shard)
         if storage.exists(url):
-            yield url
+            yield read_first(url, most)

@@ -16,6 +16,7 @@ from curation.core.errors import CurationError
 from curation.data.inputs import InputSpec
 from curation.data.reader import read
 from curation.stages.bucket import bucket_column
+from curation.stages.tier import REJECTED, UNSCORED
 
 NUM_EACH = 3
 CUT_CHARS = 480
@@ -55,9 +56,9 @@ class Examples:
 def choose(facts: Facts, drawn: Drawn) -> Examples:
     """The examples of a run, the same ones every time. Reads the beginning of a few shards of the input."""
     frame = drawn.frame
-    frame = frame[(frame["shard"] < _NUM_SHARDS) & (frame["before_bytes"] + frame["n_bytes"] <= _MOST_BYTES)]
-    picked = {each["name"]: _some(frame[frame["tier"] == each["name"]]) for each in facts.tiers}
-    borders = [(upper, lower, _nearest(facts, frame, upper["lowest"])) for upper, lower in pairwise(facts.ranges)]
+    frame = frame[(drawn.places < _NUM_SHARDS) & (drawn.before_bytes + frame["n_bytes"] <= _MOST_BYTES)]
+    picked = {each["name"]: _some(drawn, frame[frame["tier"] == each["name"]]) for each in facts.tiers}
+    borders = [(up, low, _nearest(facts, drawn, ranked(frame), up["lowest"])) for up, low in pairwise(facts.ranges)]
     wanted = sorted(
         {*(p for places in picked.values() for p in places), *(p for *_, b in borders for s in b for p in s)}
     )
@@ -81,15 +82,21 @@ def choose(facts: Facts, drawn: Drawn) -> Examples:
     )
 
 
-def _some(frame: pd.DataFrame) -> list[int]:
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The documents of a frame that are in a tier that is a range: what a rule rejected keeps its quality."""
+    return frame[~frame["tier"].isin([REJECTED, UNSCORED])]
+
+
+def _some(drawn: Drawn, frame: pd.DataFrame) -> list[int]:
     """A few rows of a frame, in an order that follows from what they are."""
-    keys = (frame["shard"].astype(str) + "#" + frame["position"].astype(str)).map(
-        lambda key: hashlib.sha256(key.encode()).hexdigest()
-    )
-    return [int(place) for place in keys.sort_values().index[:NUM_EACH]]
+    keys = [
+        hashlib.sha256(f"{place}#{position}".encode()).digest()
+        for place, position in zip(drawn.places[frame.index], frame["position"], strict=True)
+    ]
+    return [int(frame.index[place]) for place in sorted(range(len(keys)), key=keys.__getitem__)[:NUM_EACH]]
 
 
-def _nearest(facts: Facts, frame: pd.DataFrame, border: int) -> tuple[list[int], list[int]]:
+def _nearest(facts: Facts, drawn: Drawn, frame: pd.DataFrame, border: int) -> tuple[list[int], list[int]]:
     """The rows nearest above and below the border at a quality of `border`.
 
     Near is measured by score, in units of the distance from a classifier's lowest cut to its highest. Where the quality
@@ -98,7 +105,7 @@ def _nearest(facts: Facts, frame: pd.DataFrame, border: int) -> tuple[list[int],
     above, below = frame[frame["quality"] == border], frame[frame["quality"] == border - 1]
     classifiers = [each for each in facts.described["classifiers"] if len(each["cuts"]) == 19]
     if not (facts.is_maximum and classifiers and len(classifiers) == len(facts.described["classifiers"])):
-        return _some(above)[:1], _some(below)[:1]
+        return _some(drawn, above)[:1], _some(drawn, below)[:1]
     found = []
     for rows, sign in ((above, 1), (below, -1)):
         distances = []
@@ -117,7 +124,7 @@ def _texts(facts: Facts, drawn: Drawn, wanted: pd.DataFrame) -> dict[int, tuple[
     """The beginning of the text of each row, by its label, where the input still holds the document."""
     spec = config.parse(InputSpec, facts.config["input"])
     found = {}
-    for shard, rows in wanted.groupby("shard"):
+    for shard, rows in wanted.groupby(drawn.places[wanted.index]):
         labels = dict(zip(rows["position"].tolist(), rows.index.tolist(), strict=True))
         last = max(labels)
         for partition in read(drawn.shards[int(str(shard))], spec):

@@ -1,19 +1,23 @@
 """Everything that a report says, but for single documents: a few files of a run directory, as they lie there."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from curation.core.errors import ConfigError
 from curation.core.words import can_name_folder
 from curation.data import storage
+from curation.data.explaining import redacted
 from curation.data.layout import Layout
 from curation.execution.summary import RECONCILED
 from curation.pages import drawing
 from curation.stages.tier import REJECTED, UNSCORED
 
 _FORMAT = 1
+_UNEXPECTED = re.compile(r"[A-Za-z_]\w*(?=: )")
+"""How a message begins that is not this package's own: with the type of the error."""
 _WITHOUT_RANGE = {UNSCORED: "none", REJECTED: "by the rule"}
 
 Tier = Mapping[str, Any]
@@ -31,7 +35,8 @@ def buckets(tier: Tier) -> str:
 class Facts:
     """One tiering of a run directory. What a run that has not ended, or not tiered, has not written yet is empty.
 
-    `ended` is report.json, `described` description.json, `config` config.json and `opinion` spec.json.
+    `ended` is report.json, `described` description.json, `config` config.json and `opinion` spec.json. Credentials in
+    addresses are left out of all but `config`, by which the input is read: see `without_credentials`.
     """
 
     layout: Layout
@@ -44,7 +49,8 @@ class Facts:
     @property
     def name(self) -> str:
         """What the run is called: the last part of its directory."""
-        return self.layout.root.rstrip("/").rpartition("/")[2] or self.layout.root
+        root = redacted(self.layout.root)
+        return root.rstrip("/").rpartition("/")[2] or root
 
     @property
     def weights(self) -> str:
@@ -53,14 +59,16 @@ class Facts:
 
     @property
     def tiers(self) -> Sequence[Tier]:
-        """The tiers that hold something, and those that could; best first."""
-        expected = {UNSCORED, REJECTED}
-        return [each for each in self.described.get("tiers", ()) if each["documents"] or each["name"] not in expected]
+        """The tiers that hold something, and those that could; best first, whatever their order in the config."""
+        found = [
+            each for each in self.described.get("tiers", ()) if each["documents"] or each["name"] not in _WITHOUT_RANGE
+        ]
+        return sorted(found, key=lambda each: -1 if each["lowest"] is None else each["lowest"], reverse=True)
 
     @property
     def ranges(self) -> Sequence[Tier]:
         """The tiers that are ranges of quality, best first."""
-        return [each for each in self.tiers if each["name"] not in {UNSCORED, REJECTED}]
+        return [each for each in self.tiers if each["name"] not in _WITHOUT_RANGE]
 
     @property
     def colors(self) -> Mapping[str, str]:
@@ -83,9 +91,13 @@ class Facts:
     @property
     def is_calibrated_here(self) -> bool:
         """Whether each bucket of a classifier holds a twentieth, by the weights: the cuts are those of these scores."""
+        return not self.is_frozen and not bool(self.opinion.get("group"))
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the cuts were found elsewhere."""
         calibrate, named = self.opinion.get("calibrate", ""), self.opinion.get("thresholds", "")
-        is_frozen = calibrate == "frozen" or (not calibrate and bool(named))
-        return not is_frozen and not bool(self.opinion.get("group"))
+        return bool(calibrate == "frozen" or (not calibrate and named))
 
     @property
     def is_former(self) -> bool:
@@ -110,11 +122,33 @@ def read(root: str, tiering: str = "default") -> Facts:
     return Facts(
         layout,
         tiering,
-        _read_format_1(layout.report("report.json")),
-        _read_format_1(layout.description(tiering)),
+        without_credentials(_read_format_1(layout.report("report.json"))),
+        without_credentials(_read_format_1(layout.description(tiering))),
         _read(layout.config_json),
-        _read(layout.spec(tiering)),
+        without_credentials(_read(layout.spec(tiering))),
     )
+
+
+def without_credentials(document: Any) -> Any:
+    """What is in a file of JSON, without the credentials that addresses in its strings hold."""
+    if isinstance(document, str):
+        return redacted(document)
+    if isinstance(document, Mapping):
+        return {redacted(key): without_credentials(value) for key, value in document.items()}
+    return [without_credentials(each) for each in document] if isinstance(document, list) else document
+
+
+def without_quotes(facts: Facts) -> Facts:
+    """The same facts, whose messages quote no document: of an error that is not this package's own only the type."""
+    if not facts.ended:
+        return facts
+    failed = {shard: _told(error) for shard, error in facts.ended["failed"].items()}
+    return replace(facts, ended={**facts.ended, "failed": failed, "why": _told(facts.ended["why"])})
+
+
+def _told(error: str) -> str:
+    found = _UNEXPECTED.match(error)
+    return f"{found[0]}; what it says is in log/." if found else error
 
 
 def _read(url: str) -> dict[str, Any]:

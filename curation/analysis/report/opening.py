@@ -11,9 +11,9 @@ from curation.execution.summary import INCOMPLETE, RECONCILED, STOPPED
 from curation.pages.page import text
 
 _MOST_FINDINGS = 14
-_TRUNCATED_SHARE, _DECIDES_SHARE, _ALIKE, _FEWEST_CUTS = 0.25, 0.6, 0.9, 15
+_TRUNCATED_SHARE, _DECIDES_SHARE, _ALIKE, _FEWEST_CUTS, _OPPOSITE = 0.25, 0.6, 0.9, 15, -0.1
 """From which share of truncated documents on, of the best tier decided by one classifier alone, from which rank
-correlation on, and below how many different cuts, the opening speaks of it."""
+correlation on, below how many different cuts, and below which correlation, the opening speaks of it."""
 
 
 def opening(facts: Facts, titles: Sequence[str]) -> str:
@@ -192,5 +192,5 @@ def _opinions(facts: Facts) -> Iterator[str]:
         if correlation > _ALIKE:
             how = f"rank correlation {correlation:.2f}"
             yield f"{names} say nearly the same ({how}). <a href='#agreement'>Agreement</a>"
-        elif correlation < 0:
+        elif correlation < _OPPOSITE:
             yield f"{names} pull in opposite directions ({correlation:.2f}). <a href='#agreement'>Agreement</a>"

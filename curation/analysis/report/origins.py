@@ -53,17 +53,25 @@ class Column:
         return self.is_host or self.told.nunique() > 10 * MOST_VALUES
 
 
-def columns(drawn: Drawn) -> list[Column]:
-    """What documents can be told apart by: hosts of addresses, other strings, whole numbers and truth values."""
+def columns(drawn: Drawn, *, with_addresses: bool = True) -> list[Column]:
+    """What documents can be told apart by: hosts of addresses, other strings, whole numbers and truth values.
+
+    Of a column that holds addresses for the most part only their hosts are told; without `with_addresses` the addresses
+    among other strings count as missing.
+    """
     found = []
     for name, kind in drawn.columns.items():
         if kind in {"float32", "float64"}:
             continue
         values = drawn.frame[name]
-        is_address = kind in {"string", "str"} and _are_addresses(values)
+        is_string = kind in {"string", "str"}
+        addresses = [is_string and isinstance(value, str) and _is_address(value) for value in values]
+        is_address = 2 * sum(addresses) > values.notna().sum()
         told = values.map(host, na_action="ignore") if is_address else values.dropna().map(str).reindex(values.index)
+        if not (is_address or with_addresses):
+            told = told.mask(np.asarray(addresses, bool))
         if len(told.dropna().unique()) > 1:
-            found.append(Column(name, told, is_address))
+            found.append(Column(name, told, bool(is_address)))
     return sorted(found, key=lambda column: (not column.is_host, column.has_many))
 
 
@@ -100,6 +108,6 @@ def from_the_best(counts: pd.DataFrame) -> pd.DataFrame:
     return counts.iloc[np.argsort(mean, kind="stable")]
 
 
-def _are_addresses(values: "pd.Series[str]") -> bool:
-    there = values.dropna()
-    return bool(len(there)) and bool(there.astype(str).str.contains("://", regex=False).mean() > 0.5)
+def _is_address(value: str) -> bool:
+    """Whether a string is an address, of which more than the host may be told of by mistake."""
+    return "://" in value or (("/" in value or "?" in value) and host(value) is not None)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from curation.analysis.report.facts import Facts
+from curation.analysis.report.facts import Facts, without_credentials
 from curation.analysis.report.parts import Part, bar, duration, legend, note, nothing, percent, section
 from curation.core.words import counted
 from curation.execution.times import ADVICE
@@ -178,9 +178,8 @@ def provenance(facts: Facts) -> str:
     if described:
         made_of = f"<code>{text(described['made_of'][:16])}</code>"
         parts.append(note(f"Tiers of {text(facts.tiering)}: made of {made_of}, thresholds weighed by {facts.weights}."))
-    shown = json.dumps(
-        {"config.json": facts.config} | ({"spec.json": facts.opinion} if facts.opinion else {}), indent=1
-    )
+    settings = {"config.json": without_credentials(facts.config)}
+    shown = json.dumps(settings | ({"spec.json": facts.opinion} if facts.opinion else {}), indent=1)
     parts.append(
         "<h3>Config</h3><details><summary>config.json, resolved, and the spec.json of the tiering</summary>"
         f"<pre><code>{text(shown, _MOST_CONFIG_CHARS)}</code></pre></details>"

@@ -81,7 +81,8 @@ def agreement(facts: Facts) -> str:
     )
     tops = ("19", "18&ndash;19", "15&ndash;19")
     head = ["", "rank correlation", *(f"both of bucket {top}" for top in tops)]
-    meaning = " They hold the best 5, 10 and 25&nbsp;%." if facts.is_calibrated_here else ""
+    are_distinct = all(len(set(each["cuts"])) == 19 for each in facts.described["classifiers"])
+    meaning = " They hold the best 5, 10 and 25&nbsp;%." if facts.is_calibrated_here and are_distinct else ""
     remark = note(
         "Rank correlation: Spearman&rsquo;s, of buckets: 1 is the same order, 0 none. Then, of what either puts into "
         f"these buckets, the part that both do.{meaning} Nemotron-CC found 10.1&nbsp;% between two of its classifiers "

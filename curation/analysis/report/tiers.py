@@ -6,10 +6,12 @@ from curation.analysis.report import charts
 from curation.analysis.report.facts import Facts, buckets
 from curation.analysis.report.parts import Part, bar, legend, note, nothing, percent, section
 from curation.core.words import counted
-from curation.pages.drawing import MUTED, css, kind
+from curation.pages.drawing import MUTED, NUM_KINDS, css, kind
 from curation.pages.page import captioned, table, text
 from curation.stages.tier import NEMOTRON_CC
 
+OTHERS = "one of the others"
+"""Of more classifiers than there are colours, those after the first seven."""
 PUBLISHED = {"high": 0.1263, "medium-high": 0.1152, "medium": 0.4624, "medium-low": 0.2043, "low": 0.0918}
 """The shares of the tokens of Nemotron-CC (arXiv 2412.02595, Table 2)."""
 
@@ -52,7 +54,7 @@ def tiers(facts: Facts) -> str:
 def waits(facts: Facts) -> str:
     """Why there are no tiers to tell of."""
     if facts.described:
-        return "None of the shards that were drawn has all of its files any more."
+        return "None of the shards with tiers that were tried has all of its files."
     if waiting := facts.ended.get("shards", {}).get("waiting", 0):
         return f"Not yet: {counted(waiting, 'shard')} to be scored. Thresholds and tiers are formed over all of them."
     return "Not yet: this directory has no description of this tiering. The next run, or retier.py, makes it."
@@ -89,26 +91,30 @@ def decides(facts: Facts) -> str:
         return section(title, "Which classifier gives a document its quality.", nothing(waits(facts)))
     if not facts.described["decides"]:
         why = "The quality is a mean of buckets here, so that all classifiers decide together."
+        if facts.is_maximum:
+            why = "No document was scored, so that no classifier decides."
         return section(title, "Which classifier gives a document its quality.", nothing(why))
     names = [each["name"] for each in facts.described["classifiers"]]
-    colors = {name: kind(place) for place, name in enumerate(names)}
+    most = NUM_KINDS if len(names) <= NUM_KINDS else NUM_KINDS - 1
+    shown = {name: name if place < most else OTHERS for place, name in enumerate(names)}
+    colors = {name: kind(place) for place, name in enumerate(dict.fromkeys(shown.values()))}
     sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     involved: dict[str, int] = defaultdict(int)
     for each in facts.described["decides"]:
-        who = each["by"][0] if len(each["by"]) == 1 else ""
+        who = shown[each["by"][0]] if len(each["by"]) == 1 else ""
         sums[each["tier"]][who] += each[facts.weights]
         for name in each["by"]:
             involved[name] += each[facts.weights]
     rows = []
     for each in facts.ranges:
         whole = max(sum(sums[each["name"]].values()), 1)
-        shares = [(name, sums[each["name"]][name] / whole) for name in [*names, ""]]
+        shares = [(name, sums[each["name"]][name] / whole) for name in [*colors, ""]]
         parts = (Part(s, colors.get(n, MUTED), f"{n or 'several'}: {100 * s:.1f} %") for n, s in shares)
         rows.append(f"<div class='row'><span>{text(each['name'])}</span>{bar(parts)}</div>")
     total = max(sum(sum(tier.values()) for tier in sums.values()), 1)
     entries = [
         (colors[name], f"{text(name)} alone", percent(sum(tier[name] for tier in sums.values()) / total))
-        for name in names
+        for name in colors
     ]
     entries.append((MUTED, "several give the same", percent(sum(tier[""] for tier in sums.values()) / total)))
     lead = (
