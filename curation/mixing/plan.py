@@ -153,13 +153,16 @@ class MixPlan:
                 f"{each.more_tokens:,.0f} more tokens" if np.isfinite(each.more_tokens) else "nothing, for none binds"
             )
             yield f"one more epoch of {each.of} ({each.supply:,} tokens) would let be had: {gain}"
+        yield from (f"note: {note}" for note in self._notes())
+
+    def _notes(self) -> Iterator[str]:
         for phase, had in zip(self.spec.phase, self.tokens.sum(axis=0).tolist(), strict=True):
             if left := round(phase.tokens) - had:
-                yield f"note: phase {phase.name} lacks {left:,} of its tokens, within what the solver can tell"
+                yield f"phase {phase.name} lacks {left:,} of its tokens, within what the solver can tell"
         if len({run.tokens for run in self.runs}) > 1:
-            yield "note: the runs count tokens in several ways, so their tokens are not the same unit"
+            yield "the runs count tokens in several ways, so their tokens are not the same unit"
         if self.runs and any(not each.run for each in self.sources):
-            yield "note: tokens of sources that are known by their count are taken to be the same unit as those of runs"
+            yield "tokens of sources that are known by their count are taken to be the same unit as those of runs"
 
 
 def plan(spec: MixSpec) -> MixPlan:
