@@ -198,7 +198,11 @@ def test_a_report_that_cannot_be_written_costs_no_run_its_exit_code(run, tmp_pat
 
 def test_a_signal_while_the_report_is_written_costs_no_run_its_exit_code(run, monkeypatch):
     monkeypatch.setattr("curation.analysis.report.write.files", lambda _: signal.raise_signal(signal.SIGINT))
-    told = list(after_a_run(str(run.folder)))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # as scripts have it; dask-jobqueue has its own
+    try:
+        told = list(after_a_run(str(run.folder)))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert told == [f"report: stopped; python pipelines/report.py {shlex.quote(str(run.folder))} writes it."]
 
 
